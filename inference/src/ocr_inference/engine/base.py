@@ -1,0 +1,101 @@
+"""The engine's side of the process boundary.
+
+Everything here runs in the engine child's main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocr_inference.pipeline.page import PageText
+
+Image = NDArray[np.uint8]
+"""Height by width by 3, BGR, contiguous."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What an engine needs to know; picklable, because it crosses to a spawned process."""
+
+    model: str
+    version: str
+    backend: str
+    device: str
+    """`cpu` or `gpu:N`. Explicit always: an engine never falls back silently."""
+    languages: tuple[str, ...]
+    """ISO 639-1; empty means the engine's default."""
+    cache_dir: Path
+    cpu_threads: int
+    """Threads for one page, from the cgroup's CPU limit."""
+    script: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One timed step of a load: `import`, `load_layout`, `load_model` or `warmup`."""
+
+    name: str
+    run: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """Known after the load.
+
+    `versions` maps library to version, `device` is the driver's name or `cpu`.
+    """
+
+    versions: dict[str, str]
+    device: str
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Per page. `languages` narrows the engine's, `dpi` is the resolution of the image."""
+
+    dpi: int = 200
+    languages: tuple[str, ...] = ()
+
+
+class EngineError(Exception):
+    """A load or a page failed for a reason that one sentence can say; the sentence is public."""
+
+
+class UnsupportedOption(EngineError):
+    """The engine cannot do what was asked (a language, a device).
+
+    A client's or an operator's mistake.
+    """
+
+
+class Engine(Protocol):
+    """One model in memory.
+
+    Created cheaply; `phases` do the work; `read` is never called concurrently.
+    """
+
+    def phases(self) -> Sequence[Phase]:
+        """Steps of the load in order.
+
+        Each may raise; a failed load is begun anew in a new child.
+        """
+        ...
+
+    def facts(self) -> EngineFacts:
+        """Versions and device; called once, after the last phase."""
+        ...
+
+    def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:
+        """Read one page.
+
+        `timeout` is in seconds; an engine that can, stops by itself and raises `TimeoutError`,
+        the others are ended from outside. Raises `EngineError` with a public sentence.
+        """
+        ...

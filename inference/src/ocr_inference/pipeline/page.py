@@ -1,0 +1,75 @@
+"""The engine-neutral page model: what an engine returns and every output format is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+BBox = tuple[float, float, float, float]
+"""`(x1, y1, x2, y2)` in pixels of the page image, origin at the top left."""
+
+Polygon = tuple[tuple[float, float], ...]
+"""Corner points in pixels, clockwise from the top left."""
+
+
+class ConfidenceSource(StrEnum):
+    """Where a confidence comes from; `NONE` means that the engine gives none and 1.0 is shown."""
+
+    ENGINE = "engine"
+    TOKEN_LOGPROB = "token_logprob"  # noqa: S105
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text. `confidence` is in 0..1."""
+
+    text: str
+    bbox: BBox
+    confidence: float
+    polygon: Polygon = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A layout block.
+
+    `type` is text, title, table, formula, image, chart, seal, header, footer, …
+    """
+
+    type: str
+    bbox: BBox
+    text: str
+    confidence: float = 1.0
+    html: str | None = None
+    latex: str | None = None
+    lines: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """What an engine read on one page, blocks in reading order."""
+
+    blocks: tuple[Block, ...]
+    confidence_source: ConfidenceSource
+    markdown: str | None = None
+    """Set by engines that write Markdown themselves; otherwise it is made from the blocks."""
+
+
+class PageStatus(StrEnum):
+    OK = "ok"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the answer. `number` is 1-based, sizes are pixels."""
+
+    number: int
+    width: int
+    height: int
+    dpi: int
+    status: PageStatus = PageStatus.OK
+    text: PageText | None = None
+    error: str | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
