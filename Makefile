@@ -11,7 +11,7 @@ check:  ## lint, types, unit and contract tests: under a minute
 	@testbed/venv && testbed/check
 
 bench:  ## measurements, results under bench/
-	@testbed/venv && .venv/bin/python -m bench
+	@testbed/venv && .venv/bin/pytest bench -s
 
 up:     ## a Kubernetes on this machine; prints the export KUBECONFIG= line
 	@python3 -m testbed up

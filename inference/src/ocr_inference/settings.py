@@ -1,0 +1,92 @@
+"""The server's settings: one frozen object, made once in `__main__` and passed down.
+
+The names and defaults are those of `contract/environment.v1.json`; a test compares them both ways.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Backend = Literal["native", "vllm", "external"]
+AuthMode = Literal["Token", "None"]
+
+
+def _also(*names: str) -> AliasChoices:
+    """The environment names of a variable, ours first; the others are what older deployments set."""
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    # An empty variable means its default: a manifest cannot unset what a template has set.
+    model_config = SettingsConfigDict(
+        env_prefix="OCR_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    host: str = "0.0.0.0"  # noqa: S104 - a container's server is meant to be reached
+    port: int = Field(8081, ge=0, le=65535)
+
+    model: str = "pp-ocr"
+    model_version: str = ""
+    backend: Backend = "native"
+    languages: Annotated[tuple[str, ...], NoDecode] = ()
+    device: str = Field("cpu", pattern=r"^(cpu|gpu:\d+)$")
+
+    auth_mode: AuthMode = "None"
+    keys_dir: Path = Path("/etc/ocr/keys")
+
+    s3_endpoint: str = Field(
+        "", validation_alias=_also("OCR_S3_ENDPOINT", "CLOUDRU_S3_ENDPOINT")
+    )
+    s3_bucket: str = Field("", validation_alias=_also("OCR_S3_BUCKET", "CLOUDRU_S3_BUCKET"))
+    s3_prefix: str = ""
+    s3_region: str = "auto"
+    s3_credentials_dir: Path = Path("/etc/ocr/s3")
+    s3_access_key: SecretStr = Field(
+        SecretStr(""), validation_alias=_also("OCR_S3_ACCESS_KEY", "CLOUDRU_S3_ACCESS_KEY")
+    )
+    s3_secret_key: SecretStr = Field(
+        SecretStr(""), validation_alias=_also("OCR_S3_SECRET_KEY", "CLOUDRU_S3_SECRET_KEY")
+    )
+
+    output_dir: Path = Path("/app/output")
+    cache_dir: Path = Path("/app/cache")
+    startup_dir: Path = Path("/etc/ocr/startup")
+    temp_dir: Path = Field(Path("/tmp"), validation_alias="TMPDIR")  # noqa: S108
+
+    max_upload_bytes: int = Field(50 * 1024 * 1024, ge=1)
+    max_pages_sync: int = Field(100, ge=1)
+    max_pages_async: int = Field(2000, ge=1)
+    max_pixels: int = Field(40_000_000, ge=1)
+    queue_max_pages: int = Field(512, ge=1)
+
+    sync_timeout_s: float = Field(120, gt=0)
+    header_timeout_s: float = Field(10, gt=0)
+    upload_timeout_s: float = Field(60, gt=0)
+    heartbeat_deadline_s: float = Field(60, gt=0)
+    lame_duck_s: float = Field(10, ge=0)
+    drain_timeout_s: float = Field(120, ge=0)
+
+    script: str = ""
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def s3_configured(self) -> bool:
+        return bool(self.s3_endpoint and self.s3_bucket)
+
+
+def settings_sentence(error: ValidationError) -> str:
+    """What is wrong with the environment, without the values: one of them may be a secret."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
