@@ -1,1 +1,3 @@
-"""A real single-node Kubernetes in namespaces of its own; `python3 -m testbed --help` says what it can do."""
+"""A real single-node Kubernetes in namespaces of its own; `python3 -m testbed --help` says what it
+can do.
+"""

@@ -1,6 +1,7 @@
 """The cgroup folder under which the kubelet puts the pods, on cgroup v1 and v2.
 
-The v2 branch follows the kernel's and the kubelet's documentation, and has been tried on no machine yet.
+The v2 branch follows the kernel's and the kubelet's documentation, and has been tried on no machine
+yet.
 """
 
 from __future__ import annotations
@@ -63,13 +64,15 @@ def enable_v2(folder: Path, controllers: list[str]) -> None:
         (folder / "cgroup.subtree_control").write_text(" ".join(missing))
     except OSError as e:
         raise TestbedError(
-            f"cannot enable {' '.join(missing)} in {folder}: {e.strerror}. In a container the processes of its root "
-            "cgroup have to be moved to a child first, or the host's cgroup namespace used."
+            f"cannot enable {' '.join(missing)} in {folder}: {e.strerror}. In a container, its "
+            "processes have to be moved from the root of its cgroup to a child first."
         ) from e
 
 
 def remove(name: str) -> None:
-    """The folders can go once the kernel has buried the processes, which takes a moment after they were killed."""
+    """The folders can go once the kernel has buried the processes, which takes a moment after they
+    were killed.
+    """
     deadline = time.monotonic() + REMOVE_TIMEOUT_SECONDS
     while left := [root / name for root, _ in mounts() if (root / name).is_dir()]:
         for folder in left:

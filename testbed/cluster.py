@@ -1,22 +1,30 @@
 """Bringing clusters up and taking them down.
 
-What is half done, by a crash or by a change of versions, is not repaired but removed and made anew: it takes seconds.
+What is half done, by a crash or by a change of versions, is not repaired but removed and made anew:
+it takes seconds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from testbed import cgroups, control_plane, debian, namespaces, network, node, pki, tools
+from testbed import cgroups, control_plane, debian, mounts, namespaces, network, node, pki, tools
 from testbed.kubectl import Kubectl, wait_until_ready
-from testbed.layout import DATA_ROOT, INDEXES, STATE_ROOT, Cluster, cgroup_name, data_folder, state_folder
+from testbed.layout import (
+    DATA_ROOT,
+    INDEXES,
+    STATE_ROOT,
+    Cluster,
+    cgroup_name,
+    data_folder,
+    state_folder,
+)
 from testbed.locks import locked
 from testbed.process import TestbedError, last_lines
 from testbed.progress import Progress
@@ -47,7 +55,9 @@ def up(name: str, kind: str, progress: Progress) -> Path:
     if kind == WHOLE:
         debian.ensure("node", progress)
     binaries = tools.ensure(PROGRAMS[kind], progress)
-    with locked(state_folder(name), mode=0o700, waiting=lambda: progress.say(f"{name} is busy, waiting")):
+    with locked(
+        state_folder(name), mode=0o700, waiting=lambda: progress.say(f"{name} is busy, waiting")
+    ):
         if (running := healthy(name, kind, binaries)) is not None:
             progress.say(f"{name} is running already")
             return running.kubeconfig
@@ -67,12 +77,16 @@ def start(cluster: Cluster, kind: str, binaries: dict[str, Path], progress: Prog
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     network.load_kernel_modules()
     bin_folders = list(dict.fromkeys(path.parent for path in binaries.values()))
+    cluster.data.mkdir(mode=0o700, parents=True)
     pid = namespaces.create(cluster, bin_folders)
+    mounts.create(cluster, pid, bin_folders)
     network.create(cluster, pid)
     namespaces.start_unit(cluster, "etcd", control_plane.etcd(cluster, binaries["etcd"]))
     pki.create(cluster)
     control_plane.write_files(cluster)
-    api_server = control_plane.api_server(cluster, binaries["kube-apiserver"], with_node=kind == WHOLE)
+    api_server = control_plane.api_server(
+        cluster, binaries["kube-apiserver"], with_node=kind == WHOLE
+    )
     namespaces.start_unit(cluster, "kube-apiserver", api_server)
     progress.say("etcd and kube-apiserver are starting")
     if kind == WHOLE:
@@ -128,26 +142,32 @@ def healthy(name: str, kind: str, binaries: dict[str, Path]) -> Cluster | None:
         known = environment(name)
     except TestbedError:
         return None
+    if known["kind"] != kind:
+        raise TestbedError(
+            f"{name} is a {known['kind']} cluster; take another name, or down {name} first"
+        )
     cluster = Cluster(name, known["index"])
     same = known["binaries"] == {binary: str(path) for binary, path in binaries.items()}
-    if known["kind"] != kind or not same or not Kubectl(cluster, binaries["kubectl"]).ready():
-        return None
-    return cluster
+    return cluster if same and Kubectl(cluster, binaries["kubectl"]).ready() else None
 
 
 def down(name: str, progress: Progress) -> None:
     need_root()
-    with locked(state_folder(name), mode=0o700, waiting=lambda: progress.say(f"{name} is busy, waiting")):
+    with locked(
+        state_folder(name), mode=0o700, waiting=lambda: progress.say(f"{name} is busy, waiting")
+    ):
         remove(name)
         state_folder(name).rmdir()
     for root in (STATE_ROOT, DATA_ROOT):
-        with ignored(OSError):
+        with contextlib.suppress(OSError):
             root.rmdir()
     progress.say(f"{name} is gone")
 
 
 def remove(name: str) -> None:
-    """Everything but the state folder itself, whose lock the caller holds. Any part of it may be missing."""
+    """Everything but the state folder itself, whose lock the caller holds. Any part of it may be
+    missing.
+    """
     namespaces.destroy(name)
     if (index := claimed(name)) is not None:
         network.remove(index)
@@ -165,12 +185,16 @@ def remove(name: str) -> None:
 
 def names() -> list[str]:
     """All clusters there are, or of which something is left."""
-    folders = [folder for root in (STATE_ROOT, DATA_ROOT) if root.is_dir() for folder in root.iterdir()]
+    folders = [
+        folder for root in (STATE_ROOT, DATA_ROOT) if root.is_dir() for folder in root.iterdir()
+    ]
     return sorted({folder.name for folder in folders})
 
 
 def claim_index(name: str) -> int:
-    """Takes free addresses. An interface of that number without a claim is a left-over that is not ours to remove."""
+    """Takes free addresses. An interface of that number without a claim is a left-over that is not
+    ours to remove.
+    """
     with locked(STATE_ROOT, mode=0o700):
         taken = {claimed(other) for other in names()} | network.interfaces()
         for index in INDEXES:
@@ -196,7 +220,6 @@ def ends_of_logs(cluster: Cluster) -> str:
         if telling and log != cluster.audit_log:
             parts.append(f"--- {log}\n{last_lines(chr(10).join(telling))}")
     return "\n".join(parts)
-
 
 
 def need_root() -> None:

@@ -1,17 +1,19 @@
-"""etcd, the API server, and the controllers and scheduler that make it a cluster: their files and command lines."""
+"""etcd, the API server, and the controllers and scheduler that make it a cluster: their files and
+command lines.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from testbed.layout import NODE, SERVICES, Cluster
+from testbed.layout import DNS_SERVICE, NODE, SERVICES, Cluster
 
 Argv = list[str | Path]
 
 ETCD = "http://127.0.0.1:2379"
 
-# The only way to know who wrote what: the API server's metrics have no user. Block style, as the API server does not
-# read this file in any other.
+# The only way to know who wrote what: the API server's metrics have no user. Block style, as the
+# API server does not read this file in any other.
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -26,6 +28,7 @@ rules:
 
 def write_files(cluster: Cluster) -> None:
     (cluster.state / "audit.yaml").write_text(AUDIT_POLICY)
+    cluster.resolv_conf.write_text(f"nameserver {DNS_SERVICE}\n")
 
 
 def etcd(cluster: Cluster, binary: Path) -> Argv:
@@ -74,7 +77,8 @@ def api_server(cluster: Cluster, binary: Path, *, with_node: bool) -> Argv:
         f"--audit-log-path={cluster.audit_log}",
     ]
     if not with_node:
-        # Without the controllers no namespace gets its service account, and every pod would be refused.
+        # Without the controllers no namespace gets its service account, and every pod would be
+        # refused.
         argv.append("--disable-admission-plugins=ServiceAccount")
     return argv
 

@@ -1,4 +1,4 @@
-"""The two programs that build a Dockerfile: docker where its daemon answers, else buildah with a storage of its own."""
+"""The two programs that build a Dockerfile: docker where its daemon answers, else buildah."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STORAGE_LIMIT_BYTES = 25 * 10**9
 
 @dataclass(frozen=True)
 class Recipe:
-    """One build: a Dockerfile's target with its arguments; the context is a folder that nobody else writes to."""
+    """One build: a target of a Dockerfile, in a context that nobody else writes to."""
 
     context: Path
     dockerfile: str
@@ -102,18 +102,24 @@ class Docker:
     def layers_of_base(self, base: str | None) -> int:
         # Building pulls it into a cache that `docker image` does not list.
         name = base or "python:3.13-slim-trixie"
-        run(["docker", "pull", "--quiet", "--platform=linux/amd64", name], timeout=COPY_TIMEOUT_SECONDS)
+        run(
+            ["docker", "pull", "--quiet", "--platform=linux/amd64", name],
+            timeout=COPY_TIMEOUT_SECONDS,
+        )
         layers = run(["docker", "image", "inspect", "--format", "{{len .RootFS.Layers}}", name])
         return int(layers)
 
 
 class Buildah:
-    """Storage under the cache folder: the layers are shared by all clones, and the machine's own storage stays as it is."""
+    """Its storage is under the cache folder: all clones share the layers, none is the machine's."""
 
     def __init__(self, folder: Path, progress: Progress) -> None:
         self.folder = folder
         self.progress = progress
-        self.environment = os.environ | {"TMPDIR": str(folder / "tmp"), "BUILDAH_ISOLATION": "chroot"}
+        self.environment = os.environ | {
+            "TMPDIR": str(folder / "tmp"),
+            "BUILDAH_ISOLATION": "chroot",
+        }
         # buildah keeps the cache mounts of RUN under TMPDIR.
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
 
@@ -141,14 +147,22 @@ class Buildah:
 
     def save(self, image_id: str, reference: str, tar: Path) -> None:
         self.run("tag", image_id, reference)
-        self.run("push", "--quiet", image_id, f"docker-archive:{tar}:{reference}", timeout=COPY_TIMEOUT_SECONDS)
+        self.run(
+            "push",
+            "--quiet",
+            image_id,
+            f"docker-archive:{tar}:{reference}",
+            timeout=COPY_TIMEOUT_SECONDS,
+        )
 
     def push(self, tar: Path, image_id: str, reference: str) -> None:  # noqa: ARG002
         # From the archive: the storage may have lost an image whose archive is still there.
         loaded = self.run("pull", "--quiet", f"docker-archive:{tar}", timeout=COPY_TIMEOUT_SECONDS)
         host = reference.split("/")[0].rsplit(":", 1)[0]
         plain = ["--tls-verify=false"] if host in ("localhost", "127.0.0.1") else []
-        self.run("push", "--quiet", *plain, loaded, f"docker://{reference}", timeout=COPY_TIMEOUT_SECONDS)
+        self.run(
+            "push", "--quiet", *plain, loaded, f"docker://{reference}", timeout=COPY_TIMEOUT_SECONDS
+        )
 
     def layers_of_base(self, base: str | None) -> int:
         name = base or default_base()
@@ -166,7 +180,13 @@ class Buildah:
         shutil.rmtree(tree, ignore_errors=True)
         self.progress.run_long(
             f"making a base image of Debian {BASE_SUITE} (once)",
-            ["debootstrap", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}", BASE_SUITE, tree],
+            [
+                "debootstrap",
+                "--variant=minbase",
+                f"--include={','.join(BASE_PACKAGES)}",
+                BASE_SUITE,
+                tree,
+            ],
             timeout=BUILD_TIMEOUT_SECONDS,
         )
         for pattern in ("var/cache/apt/*", "var/lib/apt/lists/*", "var/log/*.log", "var/log/apt/*"):
@@ -175,21 +195,39 @@ class Buildah:
         # What debootstrap copied from this machine.
         for machine_file in ("etc/resolv.conf", "etc/hostname"):
             (tree / machine_file).unlink(missing_ok=True)
+        # As an archive, because a folder's files would all become root's.
+        tar = tree.with_suffix(".tar")
+        run(
+            ["tar", "--numeric-owner", f"--directory={tree}", f"--file={tar}", "--create", "."],
+            timeout=300,
+        )
         container = self.run("from", "--quiet", "scratch")
         try:
-            self.run("add", "--quiet", container, tree, "/", timeout=COPY_TIMEOUT_SECONDS)
+            self.run("add", "--quiet", container, tar, "/", timeout=COPY_TIMEOUT_SECONDS)
             path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-            self.run("config", "--env", path, "--env", "LANG=C.UTF-8", "--cmd", "python3", container)
-            self.run("commit", "--quiet", "--format=docker", container, name, timeout=COPY_TIMEOUT_SECONDS)
+            self.run(
+                "config", "--env", path, "--env", "LANG=C.UTF-8", "--cmd", "python3", container
+            )
+            self.run(
+                "commit",
+                "--quiet",
+                "--format=docker",
+                container,
+                name,
+                timeout=COPY_TIMEOUT_SECONDS,
+            )
         finally:
             self.run("rm", container)
-            shutil.rmtree(tree, ignore_errors=True)
+            tar.unlink()
+            shutil.rmtree(tree)
 
     def bound_storage(self) -> None:
         storage = self.folder / "storage"
         if not storage.is_dir():
             return
-        kilobytes = int(run(["du", "--summarize", "--block-size=1K", storage], timeout=300).split()[0])
+        kilobytes = int(
+            run(["du", "--summarize", "--block-size=1K", storage], timeout=300).split()[0]
+        )
         if kilobytes * 1024 > STORAGE_LIMIT_BYTES:
             self.progress.say("emptying the layer cache: it has grown too large")
             self.run("rmi", "--all", "--force", timeout=COPY_TIMEOUT_SECONDS)
@@ -217,7 +255,11 @@ def take_id(id_file: Path) -> str:
 
 
 def stream(
-    argv: Sequence[str | Path], step: str, log: Path, progress: Progress, environment: Mapping[str, str]
+    argv: Sequence[str | Path],
+    step: str,
+    log: Path,
+    progress: Progress,
+    environment: Mapping[str, str],
 ) -> None:
     """Runs a build: everything into the log, one line a step (and a sign of life) on stderr."""
     with (
@@ -243,10 +285,14 @@ def stream(
         reader.join()
     if process.returncode:
         said = last_lines(log.read_text())
-        raise TestbedError(f"{said}\nbuilding failed (exit {process.returncode}); the full log is {log}")
+        raise TestbedError(
+            f"{said}\nbuilding failed (exit {process.returncode}); the full log is {log}"
+        )
 
 
-def report_steps(process: subprocess.Popen[str], step: str, log: object, progress: Progress) -> None:
+def report_steps(
+    process: subprocess.Popen[str], step: str, log: object, progress: Progress
+) -> None:
     for line in process.stdout or ():
         print(line, end="", file=log, flush=True)  # type: ignore[call-overload]
         if re.fullmatch(step, line.strip()):

@@ -1,9 +1,12 @@
-"""The first process inside a cluster's namespaces: starts units, starts them again when they die, buries orphans.
+"""The first process inside a cluster's namespaces: starts units, starts them again when they die,
+buries orphans.
 
-A unit is a file STATE/units/NAME with a command line as a JSON list; SIGHUP says that there is a new one. Everything
-else in the namespaces descends from this process, so killing it ends all of them.
+A unit is a file STATE/units/NAME with a command line as a JSON list; SIGHUP says that there is a
+new one. Everything else in the namespaces descends from this process, so killing it ends all of
+them.
 
-Runs as a script of its own, `init.py STATE LOGS`, and imports nothing of the package: the cluster outlives the clone.
+Runs as a script of its own, `init.py STATE LOGS`, and imports nothing of the package: the cluster
+outlives the clone.
 """
 
 from __future__ import annotations

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from testbed.process import TestbedError
 
-# Small files and sockets (a socket's path may have 107 characters). On Debian /run is in memory and not executable ...
+# Small files and sockets (a socket's path may have 107 characters). On Debian /run is in memory and
+# not executable ...
 STATE_ROOT = Path("/run/ocr-testbed")
 # ... so images, containers, etcd's data and the logs are on the disk.
 DATA_ROOT = Path("/var/lib/ocr-testbed")
 
-# 198.18.0.0/15 is reserved for benchmarks (RFC 2544), so it is nobody's real network. Pods and Services have the same
-# addresses in all clusters, as nobody outside of a cluster's network namespace sees them.
+# 198.18.0.0/15 is reserved for benchmarks (RFC 2544), so it is nobody's real network. Pods and
+# Services have the same addresses in all clusters, as nobody outside of a cluster's network
+# namespace sees them.
 ALL_ADDRESSES = "198.18.0.0/15"
 PODS = "198.18.0.0/24"
 SERVICES = "198.19.0.0/20"

@@ -10,11 +10,14 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(folder: Path, mode: int = 0o755, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Holds the folder's lock, making the folder if need be. The kernel drops the lock of a process that dies.
+def locked(
+    folder: Path, mode: int = 0o755, waiting: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Holds the folder's lock, making the folder if need be. The kernel drops the lock of a process
+    that dies.
 
-    The holder may remove the folder: whoever waited for it then finds that the lock belongs to a folder that is gone,
-    and begins anew.
+    The holder may remove the folder: whoever waited for it then finds that the lock belongs to a
+    folder that is gone, and begins anew.
     """
     while True:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)

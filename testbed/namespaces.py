@@ -15,6 +15,18 @@ from testbed.layout import Cluster, state_folder
 from testbed.process import TestbedError
 
 INIT = Path(__file__).resolve().with_name("init.py")
+NEW_NAMESPACES = [
+    "unshare",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--propagation",
+    "private",
+]
+OWN_MOUNTS = ["unshare", "--mount", "--propagation", "slave", "--"]
 APPEAR_TIMEOUT_SECONDS = 10.0
 DIE_TIMEOUT_SECONDS = 15.0
 
@@ -23,13 +35,12 @@ def create(cluster: Cluster, bin_folders: Sequence[Path]) -> int:
     """Starts the first process, and returns its pid as seen from here."""
     cluster.units.mkdir()
     cluster.logs.mkdir(parents=True)
-    # containerd and the kubelet find runc, mount and iptables by PATH. Nothing else of the caller's environment is
-    # theirs: a proxy, above all, would be asked for the API server.
+    # containerd and the kubelet find runc, mount and iptables by PATH. Nothing else of the caller's
+    # environment is theirs: a proxy, above all, would be asked for the API server.
     path = ":".join([*map(str, bin_folders), "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
     with (cluster.logs / "init.log").open("w") as log:
         subprocess.Popen(
-            ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-            + ["--propagation", "private", *init_command(cluster.name), cluster.logs],
+            [*NEW_NAMESPACES, *init_command(cluster.name), cluster.logs],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -52,7 +63,9 @@ def init_command(name: str) -> list[str]:
 
 
 def processes(name: str) -> list[int]:
-    """`unshare` and the first process, found by what they run: a file with a pid could be missing or out of date."""
+    """`unshare` and the first process, found by what they run: a file with a pid could be missing
+    or out of date.
+    """
     mark = str(state_folder(name)).encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -107,17 +120,13 @@ def start_unit(cluster: Cluster, name: str, argv: Sequence[str | Path]) -> None:
 def inside(name: str, argv: Sequence[str | Path]) -> list[str | Path]:
     """The command line that runs a program in the cluster's network, with the cluster's names.
 
-    Not in its pid namespace: the program's own children, and who may send it signals, stay as they are. The change of
-    resolv.conf is in a mount namespace of the program's own.
+    Not in its pid namespace: the program's own children, and who may send it signals, stay as they
+    are. The change of resolv.conf is in a mount namespace of the program's own.
     """
     pid = init_pid(name)
     if pid is None:
         raise TestbedError(f"{name} is not running")
     with_names = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
-    return (
-        ["nsenter", "--target", str(pid), "--net", "--"]
-        + ["unshare", "--mount", "--propagation", "slave", "--"]
-        + ["sh", "-c", with_names, state_folder(name) / "resolv.conf", *argv]
-    )
-
-
+    network = ["nsenter", "--target", str(pid), "--net", "--"]
+    resolv_conf = state_folder(name) / "resolv.conf"
+    return [*network, *OWN_MOUNTS, "sh", "-c", with_names, resolv_conf, *argv]

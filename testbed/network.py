@@ -1,4 +1,6 @@
-"""The cluster's one link to the world: a pair of interfaces to the host, over which only the host may open connections."""
+"""The cluster's one link to the world: a pair of interfaces to the host, over which only the host
+may open connections.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from pathlib import Path
 from testbed.layout import SERVICES, Cluster, interface_name
 from testbed.process import TestbedError, run
 
-# Loaded by name where they are modules; built in, or in a kernel without modules, there is nothing to do.
+# Loaded by name where they are modules; built in, or in a kernel without modules, there is nothing
+# to do.
 KERNEL_MODULES = ("overlay", "br_netfilter", "nf_conntrack", "veth", "bridge")
 
 
@@ -29,8 +32,10 @@ def create(cluster: Cluster, init_pid: int) -> None:
 
     node = ["nsenter", "--target", str(init_pid), "--net", "--"]
     run([*node, "ip", "-batch", "-"], stdin=node_setup(cluster))
-    run([*node, "iptables-restore", "--noflush"], stdin=FIREWALL)
-    run([*node, "sh", "-c", " && ".join(f"echo {value} >/proc/sys/{key}" for key, value in SYSCTLS)])
+    run([*node, "iptables-restore", "--noflush"], stdin=firewall(cluster))
+    run(
+        [*node, "sh", "-c", " && ".join(f"echo {value} >/proc/sys/{key}" for key, value in SYSCTLS)]
+    )
 
 
 def node_setup(cluster: Cluster) -> str:
@@ -38,26 +43,36 @@ def node_setup(cluster: Cluster) -> str:
 link set lo up
 address add {cluster.node_ip}/30 dev eth0
 link set eth0 up
-# A Service's address is replaced after the route was looked up, so there has to be a route, wherever to.
+# A Service's address is replaced after the route was looked up, so there has to be a route,
+# wherever to.
 route add {SERVICES} dev eth0
-# What is not in the cluster is refused at once, and no packet for it leaves: neither somebody's private network
-# nor the Internet can be reached. "unreachable", as a "blackhole" would let programs wait for their timeouts.
+# What is not in the cluster is refused at once, and no packet for it leaves: neither somebody's
+# private network nor the Internet can be reached. "unreachable", as a "blackhole" would let
+# programs wait for their timeouts.
 route add unreachable default
 """
 
 
-# The host may connect to the node; nobody inside may connect to the host.
-FIREWALL = """\
+def firewall(cluster: Cluster) -> str:
+    """The host may connect to the node; nobody inside may connect to the host.
+
+    For what the node itself sends, the address is compared and not the interface: for that of a
+    Service it is the one from before the address was replaced.
+    """
+    return f"""\
 *filter
--A OUTPUT -o eth0 -m conntrack --ctstate NEW -j REJECT
+-A OUTPUT -d {cluster.host_ip},{SERVICES} -m conntrack --ctstate NEW -j REJECT
 -A FORWARD -o eth0 -m conntrack --ctstate NEW -j REJECT
 COMMIT
 """
+
 
 SYSCTLS = (
     ("net/ipv4/ip_forward", 1),
     ("net/bridge/bridge-nf-call-iptables", 1),
     ("net/ipv6/conf/all/disable_ipv6", 1),
+    # Otherwise of many refused connections only one a second is told so, and the others wait.
+    ("net/ipv4/icmp_ratelimit", 0),
 )
 
 

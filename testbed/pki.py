@@ -52,21 +52,24 @@ def identities(cluster: Cluster) -> list[Identity]:
 def create(cluster: Cluster) -> None:
     pki = cluster.pki
     pki.mkdir(mode=0o700)
-    # Python 3.13 refuses an authority without the keyUsage extension.
-    elliptic = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
-    run(
-        ["openssl", "req", "-x509", *elliptic, "-keyout", pki / "ca.key", "-out", pki / "ca.crt"]
-        + ["-subj", "/CN=ocr-testbed", "-days", DAYS, "-addext", "keyUsage=critical,keyCertSign"]
-    )
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
+
+    def certificate(
+        name: str, subject: str, *extensions: str, signed_by: tuple[str | Path, ...]
+    ) -> None:
+        files = ["-keyout", pki / f"{name}.key", "-out", pki / f"{name}.crt", "-subj", subject]
+        added = [part for extension in extensions for part in ("-addext", extension)]
+        run(["openssl", "req", "-x509", "-days", DAYS, *new_key, *signed_by, *files, *added])
+
+    # Python 3.13 refuses an authority that does not say what its key is for.
+    certificate("ca", "/CN=ocr-testbed", "keyUsage=critical,keyCertSign", signed_by=())
+    authority = ("-CA", pki / "ca.crt", "-CAkey", pki / "ca.key")
 
     def sign(identity: Identity) -> None:
-        names = ["-addext", f"subjectAltName={identity.names}"] if identity.names else []
-        run(
-            ["openssl", "req", "-x509", *elliptic]
-            + ["-CA", pki / "ca.crt", "-CAkey", pki / "ca.key", "-days", DAYS]
-            + ["-keyout", pki / f"{identity.file}.key", "-out", pki / f"{identity.file}.crt"]
-            + ["-subj", identity.subject, "-addext", "basicConstraints=critical,CA:FALSE", *names]
-        )
+        extensions = ["basicConstraints=critical,CA:FALSE"]
+        if identity.names:
+            extensions.append(f"subjectAltName={identity.names}")
+        certificate(identity.file, identity.subject, *extensions, signed_by=authority)
         if identity.kubeconfig:
             write_kubeconfig(cluster, identity)
 

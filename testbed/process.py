@@ -22,7 +22,7 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
 ) -> str:
-    """What the program wrote to stdout; a failure is a TestbedError with the end of what it wrote."""
+    """What the program wrote to stdout; a TestbedError if it failed."""
     try:
         done = subprocess.run(
             argv,

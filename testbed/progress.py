@@ -1,4 +1,4 @@
-"""Says on stderr what is going on, with the seconds since the start; stdout stays for the answer."""
+"""Says on stderr what is going on, with the seconds since the start; stdout is for the answer."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ class Progress:
                     taken = time.monotonic() - begun
                     if taken > timeout:
                         process.kill()
-                        raise TestbedError(f"{command(argv)}: not done in {timeout:.0f} s") from None
+                        raise TestbedError(
+                            f"{command(argv)}: not done in {timeout:.0f} s"
+                        ) from None
                     self.say(f"  … {what} ({taken:.0f} s)")
         if process.returncode:
             said = last_lines(output)

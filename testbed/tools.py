@@ -1,8 +1,9 @@
-"""Go programs of pinned versions, built from their modules once and kept in a cache that all clones share.
+"""Go programs of pinned versions, built from their modules once and kept in a cache that all clones
+share.
 
-Each folder of `testbed/go` holds a go.mod whose `tool` lines name the programs; they are apart because their
-dependencies disagree. A cache folder's name holds a hash of all that decides what is built, and it appears by a rename,
-so whatever is there is complete and needs no lock to be used.
+Each folder of `testbed/go` holds a go.mod whose `tool` lines name the programs; they are apart
+because their dependencies disagree. A cache folder's name holds a hash of all that decides what is
+built, and it appears by a rename, so whatever is there is complete and needs no lock to be used.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ MODULES = {
 # Go names a program after the last part of its path, and etcd's is go.etcd.io/etcd/server/v3.
 RENAMED = {"server": "etcd"}
 
-# Two cores take four minutes for Kubernetes; one slow core that also downloads may take several times that.
+# Two cores take four minutes for Kubernetes; one slow core that also downloads may take several
+# times that.
 BUILD_TIMEOUT_SECONDS = 3600.0
 
 
@@ -62,7 +64,9 @@ def module_of(tool: str) -> str:
 
 def ensure(tools: list[str], progress: Progress) -> dict[str, Path]:
     """The paths of the programs, each module built if the cache lacks it."""
-    folders = {module: ensure_module(module, progress) for module in dict.fromkeys(map(module_of, tools))}
+    folders = {
+        module: ensure_module(module, progress) for module in dict.fromkeys(map(module_of, tools))
+    }
     return {tool: folders[module_of(tool)] / tool for tool in tools}
 
 
@@ -89,7 +93,16 @@ def build(module: str, go: Path, source: Path, folder: Path, progress: Progress)
     partial.mkdir()
     progress.run_long(
         f"building {module} {pinned_version(source)} (once for these versions)",
-        ["nice", go, "build", "-trimpath", f"-ldflags={linker_flags(source)}", "-o", f"{partial}/", "tool"],
+        [
+            "nice",
+            go,
+            "build",
+            "-trimpath",
+            f"-ldflags={linker_flags(source)}",
+            "-o",
+            f"{partial}/",
+            "tool",
+        ],
         timeout=BUILD_TIMEOUT_SECONDS,
         cwd=source,
         env=go_environment(),
@@ -128,7 +141,11 @@ def linker_flags(source: Path) -> str:
         version = pinned_version(source)
         major, minor = version.removeprefix("v").split(".")[:2]
         values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-        flags += [f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
+        flags += [
+            f"-X k8s.io/{package}.{name}={value}"
+            for package in ("component-base/version", "client-go/pkg/version")
+            for name, value in values.items()
+        ]
     return " ".join(flags)
 
 
@@ -143,7 +160,9 @@ def go_environment() -> dict[str, str]:
 
 
 def go_toolchain(go_mod: Path, progress: Progress) -> tuple[Path, str]:
-    """A Go that is new enough, and its `major.minor`: an installed one, else that of the lock requirements/go.txt."""
+    """A Go that is new enough, and its `major.minor`: an installed one, else that of the lock
+    requirements/go.txt.
+    """
     wanted = re.search(r"^go (\d+)\.(\d+)(?:\.(\d+))?", go_mod.read_text(), re.MULTILINE)
     needed = tuple(int(part or 0) for part in wanted.groups()) if wanted else (0, 0, 0)
     for candidate in (shutil.which("go"), "/usr/local/go/bin/go"):
@@ -177,7 +196,9 @@ def locked_go(progress: Progress) -> Path:
         if not go.exists():
             partial = folder.with_name(f"{folder.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", partial / "venv"], check=True, timeout=120)
+            subprocess.run(
+                [sys.executable, "-m", "venv", partial / "venv"], check=True, timeout=120
+            )
             progress.run_long(
                 "installing Go (Debian's is too old or missing)",
                 [

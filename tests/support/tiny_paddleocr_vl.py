@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def _weights(folder: Path, pieces: Any) -> dict[str, np.ndarray]:
             END,
         ]
         assert UNKNOWN not in chain, f"not one piece: {prompt} or {answer}"
-        for place, (token, successor) in enumerate(zip(chain, chain[1:], strict=False)):
+        for place, (token, successor) in enumerate(pairwise(chain)):
             dimension = 2 * row + place
             embedding[token, dimension] = 1.0
             output[dimension, successor] = 1.0

@@ -1,4 +1,4 @@
-"""Errors a client may see. The message is public: no paths of the server, no document content, no secrets."""
+"""Errors a client may see. The message is public: no paths, no document content, no secrets."""
 
 from __future__ import annotations
 

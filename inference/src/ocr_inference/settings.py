@@ -16,14 +16,18 @@ AuthMode = Literal["Token", "None"]
 
 
 def _also(*names: str) -> AliasChoices:
-    """The environment names of a variable, ours first; the others are what older deployments set."""
+    """Environment names of a variable, ours first; the others are what older deployments set."""
     return AliasChoices(*names)
 
 
 class Settings(BaseSettings):
     # An empty variable means its default: a manifest cannot unset what a template has set.
     model_config = SettingsConfigDict(
-        env_prefix="OCR_", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="OCR_",
+        env_ignore_empty=True,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
     )
 
     host: str = "0.0.0.0"  # noqa: S104 - a container's server is meant to be reached
@@ -38,9 +42,7 @@ class Settings(BaseSettings):
     auth_mode: AuthMode = "None"
     keys_dir: Path = Path("/etc/ocr/keys")
 
-    s3_endpoint: str = Field(
-        "", validation_alias=_also("OCR_S3_ENDPOINT", "CLOUDRU_S3_ENDPOINT")
-    )
+    s3_endpoint: str = Field("", validation_alias=_also("OCR_S3_ENDPOINT", "CLOUDRU_S3_ENDPOINT"))
     s3_bucket: str = Field("", validation_alias=_also("OCR_S3_BUCKET", "CLOUDRU_S3_BUCKET"))
     s3_prefix: str = ""
     s3_region: str = "auto"

@@ -1,6 +1,7 @@
-"""From an uploaded file to page images. Runs in a killable child: a decoder may crash, hang or eat memory.
+"""From an uploaded file to page images.
 
-Formats are told by magic bytes, never by name. Sizes are read from headers and refused before anything is decoded.
+Runs in a killable child: a decoder may crash, hang or eat memory. Formats are told by magic bytes,
+never by name. Sizes are read from headers and refused before anything is decoded.
 """
 
 from __future__ import annotations
@@ -9,15 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocr_inference.engine.base import Image
+from ocr_inference.errors import PublicError
+from ocr_inference.pipeline import images, pdf
+from ocr_inference.pipeline.limits import Limits, too_many_pixels
+from ocr_inference.pipeline.selection import select
 
+__all__ = ["DocumentInfo", "Limits", "inspect", "render"]
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Refusals before decoding. `max_pixels` counts one page at its rendering resolution, `max_side` pixels."""
+_MAGIC: dict[str, tuple[str, tuple[bytes, ...]]] = {
+    "image/png": ("PNG", (b"\x89PNG\r\n\x1a\n",)),
+    "image/jpeg": ("JPEG", (b"\xff\xd8\xff",)),
+    # The last two are BigTIFF.
+    "image/tiff": ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    "image/bmp": ("BMP", (b"BM",)),
+}
+"""Media type to Pillow's name and first bytes. Pillow would open 43 formats, some of them bombs."""
 
-    max_pages: int
-    max_pixels: int
-    max_side: int = 16384
+_PDF = "application/pdf"
+_PDF_HEADER_WITHIN = 1024
+"""Bytes before `%PDF-` that readers accept (PDF 1.7, implementation note 13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +41,52 @@ class DocumentInfo:
 
 
 def inspect(path: Path, pages: str | None, limits: Limits) -> DocumentInfo:
-    """Tell the format, count the pages (at most `max_pages` + 1) and check every size.
+    """Tell the format, count the pages (a TIFF's up to `max_pages` + 1) and check every size.
 
-    `pages` selects, as in `1-3,7`. Raises `PublicError`: 400 empty_file, decode_failed; 413/415/422 as in the API.
+    `pages` selects, as in `1-3,7`. Raises `PublicError`: 400 empty_file, decode_failed;
+    415 unsupported_media_type; 422 encrypted_pdf, invalid_pages, too_many_pages, too_many_pixels.
     """
-    raise NotImplementedError
+    media_type, kind = _told_by_magic(path)
+    if kind is None:
+        count = pdf.page_count(path)
+        numbers = select(pages, count, limits.max_pages)
+        pdf.check_sizes(path, numbers, limits)
+        return DocumentInfo(media_type, count, numbers)
+    sizes = images.frame_sizes(path, kind, limits.max_pages + 1)
+    numbers = select(pages, len(sizes), limits.max_pages)
+    for number in numbers:
+        if not limits.fits(*sizes[number - 1]):
+            raise too_many_pixels(number, *sizes[number - 1], limits)
+    return DocumentInfo(media_type, len(sizes), numbers)
 
 
 def render(path: Path, number: int, dpi: int, limits: Limits) -> tuple[Image, int]:
-    """Decode page `number` (1-based) to BGR; returns the image and its resolution in dots per inch.
+    """Decode page `number` (1-based) to BGR; returns the image and its dots per inch.
 
+    A PDF is rendered at `dpi`, or at less where it would not fit; an image keeps its pixels.
     Raises `PublicError` 400 decode_failed, 422 too_many_pixels.
     """
-    raise NotImplementedError
+    _, kind = _told_by_magic(path)
+    if kind is None:
+        return pdf.render_page(path, number, dpi, limits)
+    return images.render_frame(path, kind, number, dpi, limits)
+
+
+def _told_by_magic(path: Path) -> tuple[str, str | None]:
+    """The media type and Pillow's name of the format, None for a PDF."""
+    with path.open("rb") as file:
+        head = file.read(_PDF_HEADER_WITHIN)
+    if not head:
+        raise PublicError(400, "empty_file", "The file is empty.")
+    for media_type, (kind, beginnings) in _MAGIC.items():
+        if head.startswith(beginnings):
+            return media_type, kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp", "WEBP"
+    if b"%PDF-" in head:
+        return _PDF, None
+    raise PublicError(
+        415,
+        "unsupported_media_type",
+        "The file is none of PDF, PNG, JPEG, TIFF, WEBP and BMP, judged by its first bytes.",
+    )

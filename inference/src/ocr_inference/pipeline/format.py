@@ -2,25 +2,153 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ocr_inference.pipeline.page import Page
+from ocr_inference.pipeline.page import BBox, Block, ConfidenceSource, Line, Page, Polygon
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
+"""All but tab and line feed: none is text, and XML and terminals choke on them."""
+
+_EVERYWHERE = re.compile(r"([\\`*<\[])")
+_UNDERSCORE = re.compile(r"(?<!\w)_|_(?!\w)")
+_LINE_START = re.compile(r"^(\s*)(#{1,6}(?=\s|$)|>|[-+](?=\s|$)|={2,}|-{2,}|~{3,})", re.MULTILINE)
+_LIST_NUMBER = re.compile(r"^(\s*\d{1,9})([.)])(?=\s|$)", re.MULTILINE)
 
 
 def as_text(pages: Sequence[Page]) -> str:
     """Plain text in reading order, a form feed between pages."""
-    raise NotImplementedError
+    return "\f".join(_page_text(page) for page in pages)
 
 
 def as_markdown(pages: Sequence[Page]) -> str:
     """Markdown in reading order; tables as HTML, formulas in dollar signs."""
-    raise NotImplementedError
+    return "\n\n".join(filter(None, (_page_markdown(page) for page in pages)))
 
 
 def as_body(pages: Sequence[Page], include: frozenset[str]) -> dict[str, Any]:
     """The JSON answer's keys that come from the pages: `text`, `markdown`, `results`, `pages`.
 
-    `include` holds `blocks` and/or `lines`.
+    `include` holds `blocks`, `lines` and/or `timings`.
     """
-    raise NotImplementedError
+    return {
+        "text": as_text(pages),
+        "markdown": as_markdown(pages),
+        "results": [result for page in pages for result in _results(page)],
+        "pages": [_page_body(page, include) for page in pages],
+    }
+
+
+def _blocks(page: Page) -> tuple[Block, ...]:
+    return page.text.blocks if page.text else ()
+
+
+def _page_text(page: Page) -> str:
+    texts = (_clean(block.text).strip() for block in _blocks(page))
+    return "\n\n".join(text for text in texts if text)
+
+
+def _page_markdown(page: Page) -> str:
+    if page.text is not None and page.text.markdown is not None:
+        return _clean(page.text.markdown).strip()
+    return "\n\n".join(filter(None, (_block_markdown(block) for block in _blocks(page))))
+
+
+def _block_markdown(block: Block) -> str:
+    if block.html:
+        return _clean(block.html)
+    if block.latex:
+        return f"$${_clean(block.latex)}$$"
+    text = _escaped(_clean(block.text).strip())
+    # A heading is one line; the line breaks of the page are not part of it.
+    return f"# {' '.join(text.split())}" if block.type == "title" and text else text
+
+
+def _escaped(text: str) -> str:
+    """What was printed must not become markup: a star, a tag, a line that begins with a dash."""
+    text = _EVERYWHERE.sub(r"\\\1", text)
+    text = _UNDERSCORE.sub(r"\\_", text)
+    text = _LINE_START.sub(r"\1\\\2", text)
+    return _LIST_NUMBER.sub(r"\1\\\2", text)
+
+
+def _results(page: Page) -> Iterator[dict[str, Any]]:
+    """One entry per line, or per block where the engine knows no lines."""
+    source = page.text.confidence_source if page.text else ConfidenceSource.NONE
+    for block in _blocks(page):
+        for part in block.lines or (block,):
+            if text := _clean(part.text).strip():
+                yield {
+                    "text": text,
+                    **_place(part),
+                    "confidence": round(part.confidence, 4),
+                    "confidence_source": source.value,
+                    "page": page.number,
+                }
+
+
+def _page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "page": page.number,
+        "width": page.width,
+        "height": page.height,
+        "dpi": page.dpi,
+        "status": page.status.value,
+    }
+    if page.error is not None:
+        body["error"] = page.error
+    if "blocks" in include:
+        body["blocks"] = [_block_body(number, block) for number, block in _numbered(page)]
+    if "lines" in include:
+        body["lines"] = [
+            {
+                "block": number,
+                "text": _clean(line.text),
+                **_place(line),
+                "confidence": round(line.confidence, 4),
+            }
+            for number, block in _numbered(page)
+            for line in block.lines
+        ]
+    if "timings" in include:
+        body["timings_ms"] = page.timings_ms
+    return body
+
+
+def _numbered(page: Page) -> Iterator[tuple[int, Block]]:
+    return enumerate(_blocks(page), start=1)
+
+
+def _block_body(number: int, block: Block) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": number,
+        "type": block.type,
+        "bbox": _rounded(block.bbox),
+        "text": _clean(block.text),
+        "confidence": round(block.confidence, 4),
+    }
+    if block.html is not None:
+        body["html"] = _clean(block.html)
+    if block.latex is not None:
+        body["latex"] = _clean(block.latex)
+    return body
+
+
+def _place(part: Line | Block) -> dict[str, Any]:
+    left, top, right, bottom = part.bbox
+    corners: Polygon = ((left, top), (right, top), (right, bottom), (left, bottom))
+    if isinstance(part, Line) and part.polygon:
+        corners = part.polygon
+    return {
+        "bbox": _rounded(part.bbox),
+        "polygon": [[round(x, 1), round(y, 1)] for x, y in corners],
+    }
+
+
+def _rounded(bbox: BBox) -> list[float]:
+    return [round(value, 1) for value in bbox]
+
+
+def _clean(text: str) -> str:
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))

@@ -1,4 +1,4 @@
-"""Names of `contract/environment.v1.json` that `podTemplate.env` may not set, because the operator does."""
+"""Which names of `contract/environment.v1.json` `podTemplate.env` may set, and which it may not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESERVED = (
     "HOME",
     "TMPDIR",
 )
-"""Set from a field of the spec or from what the container mounts: another value breaks the service."""
+"""Made from a field of the spec or from what is mounted: another value would break the service."""
 
 ALLOWED = (
     "OCR_SCRIPT",
@@ -39,4 +39,4 @@ ALLOWED = (
     "OCR_S3_ACCESS_KEY",
     "OCR_S3_SECRET_KEY",
 )
-"""Read by the server and never set by the operator, or only as a default that a person may replace."""
+"""Read by the server and made from no field of the spec: a person may set them."""

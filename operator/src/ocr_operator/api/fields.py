@@ -1,4 +1,4 @@
-"""What every API model is built from: the base class, schema rules and the scalar types with their limits.
+"""What every API model is built from: the base class, schema rules, numbers and times.
 
 Patterns and rules are in the schema only. The API server refuses a wrong value with their sentence;
 parsing stays tolerant, so that an object stored under older rules can still be read.
@@ -10,25 +10,31 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic import WithJsonSchema as JsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
-PREFIX = "ocr-operator.dev/"
-"""Labels and annotations that begin so are the operator's."""
-
-NAME_MAX = 253
-"""Longest name of a Kubernetes object."""
-QUALIFIED_NAME_MAX = 316
-"""Longest label or annotation key: 253 of the prefix, a slash, 62 or 63 of the name."""
-LABELS_MAX = 32
-"""Entries of a label or annotation map: CEL walks them, and its cost is estimated from the most there can be."""
+MAP_MAX = 32
+"""Entries of a map: CEL walks maps, and the API server estimates its cost from the most entries."""
+QUANTITY_MAX = 32
+"""Longest quantity in characters."""
 SECONDS_DECIMALS = 3
 """A start is never measured better than a millisecond."""
+PHASES_MAX = 32
+"""Phases of one start; there are five."""
+
+INT32: dict[str, Any] = {"format": "int32"}
+INT64: dict[str, Any] = {"format": "int64"}
 
 
 class ApiModel(BaseModel):
-    """Frozen, camelCase on the wire, snake_case in Python; fields of a newer version are ignored."""
+    """Frozen, camelCase on the wire, snake_case in Python; unknown fields are ignored."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -44,21 +50,14 @@ class ApiModel(BaseModel):
 
 
 def rule(expression: str, message: str, field_path: str = "") -> dict[str, str]:
-    """One entry of `x-kubernetes-validations`."""
+    """One entry of `x-kubernetes-validations`; the path is relative, for a rule of an object."""
     entry = {"rule": expression, "message": message}
-    if field_path:
-        entry["fieldPath"] = field_path
-    return entry
+    return entry | {"fieldPath": field_path} if field_path else entry
 
 
-def rules(*entries: dict[str, str], **keywords: object) -> dict[str, Any]:
+def rules(*entries: dict[str, str], **keywords: Any) -> dict[str, Any]:
     """`json_schema_extra` with validation rules and other schema keywords."""
     return {"x-kubernetes-validations": list(entries), **keywords}
-
-
-def matches(pattern: str, message: str) -> dict[str, Any]:
-    """`json_schema_extra` of a string: the pattern as a rule, because a rule can say what to do."""
-    return rules(rule(f"self.matches(r'{pattern}')", message))
 
 
 def list_map(*keys: str) -> dict[str, Any]:
@@ -70,69 +69,51 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-QUANTITY_MAX = 32
-"""Longest quantity in characters."""
+def _int_or_string(expression: str, message: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": QUANTITY_MAX,
+            **rules(rule(expression, message)),
+        }
+    )
+
 
 Quantity = Annotated[
     str,
     BeforeValidator(_as_text),
-    JsonSchema(
-        {
-            "x-kubernetes-int-or-string": True,
-            "maxLength": QUANTITY_MAX,
-            **rules(
-                rule(
-                    "type(self) == int ? self >= 0 : (isQuantity(self) && quantity(self).sign() >= 0)",
-                    "must be a quantity that is not negative, such as 500m, 4 or 16Gi",
-                )
-            ),
-        }
+    _int_or_string(
+        "type(self) == int ? self >= 0 "
+        ": (isQuantity(self) && !quantity(self).isLessThan(quantity('0')))",
+        "must be a quantity that is not negative, such as 500m, 4 or 16Gi",
     ),
 ]
 """A whole number or a string such as `16Gi`; always a string in Python."""
-
-_DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_LABEL_VALUE = "([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
-
-ObjectName = Annotated[
+Bytes = Annotated[
     str,
-    Field(
-        min_length=1,
-        max_length=NAME_MAX,
-        json_schema_extra=matches(
-            rf"^{_DNS_LABEL}(\.{_DNS_LABEL})*$",
-            "must be the name of an object in this namespace: lower case letters, digits, '-' and '.'",
-        ),
+    BeforeValidator(_as_text),
+    _int_or_string(
+        "type(self) == int ? self >= 1 : (isQuantity(self) && quantity(self).isInteger() "
+        "&& quantity(self).isGreaterThan(quantity('0')))",
+        "must be a number of bytes above 0, such as 50Mi or 52428800",
     ),
 ]
-"""Name of a Secret, a claim, a ConfigMap."""
+"""A quantity of whole bytes; always a string in Python."""
 
-LabelValue = Annotated[
-    str,
-    Field(
-        max_length=63,
-        json_schema_extra=matches(
-            f"^{_LABEL_VALUE}$",
-            "must be a label value: at most 63 letters, digits, '-', '_' and '.', "
-            "a letter or digit first and last",
-        ),
-    ),
-]
-
-Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int32"})]
+Count = Annotated[int, Field(ge=0, json_schema_extra=INT32)]
 """A whole number, zero allowed."""
-Positive = Annotated[int, Field(ge=1, json_schema_extra={"format": "int32"})]
+Positive = Annotated[int, Field(ge=1, json_schema_extra=INT32)]
 """A whole number of at least one."""
-Large = Annotated[int, Field(ge=1, json_schema_extra={"format": "int64"})]
-"""A whole number of at least one that may not fit into 32 bits."""
+Generation = Annotated[int, Field(ge=0, json_schema_extra=INT64)]
+"""Generation of an object's spec."""
 
 Seconds = Annotated[
-    float, Field(ge=0), AfterValidator(lambda value: round(value, SECONDS_DECIMALS))
+    float,
+    Field(ge=0),
+    PlainSerializer(lambda value: round(value, SECONDS_DECIMALS), return_type=float),
 ]
 """Seconds as a JSON number with at most three decimals."""
-
-Phases = Annotated[Mapping[str, Seconds], Field(max_length=32)]
+Phases = Annotated[Mapping[str, Seconds], Field(max_length=PHASES_MAX)]
 """Seconds by the name of the phase."""
-
 Time = datetime
 """A moment, RFC 3339 on the wire."""

@@ -1,4 +1,4 @@
-"""Parts of the spec that are Kubernetes' own: image, resources, placement, environment. Names follow the core API."""
+"""Parts of the spec that are Kubernetes' own, named as in the core API."""
 
 from __future__ import annotations
 
@@ -9,18 +9,29 @@ from pydantic import ConfigDict, Field
 
 from ocr_operator.api.environment import RESERVED
 from ocr_operator.api.fields import (
-    LABELS_MAX,
-    NAME_MAX,
-    PREFIX,
-    QUALIFIED_NAME_MAX,
+    INT32,
+    INT64,
+    MAP_MAX,
     ApiModel,
-    LabelValue,
-    ObjectName,
     Quantity,
     list_map,
-    matches,
     rule,
     rules,
+)
+from ocr_operator.api.text import (
+    KEY_MAX,
+    AnnotationValue,
+    DataKey,
+    Digest,
+    LabelValue,
+    ObjectName,
+    OptionalObjectName,
+    Repository,
+    ResourceName,
+    Tag,
+    VariableName,
+    not_ours,
+    qualified_keys,
 )
 
 OWN_LABELS = (
@@ -28,7 +39,13 @@ OWN_LABELS = (
     "app.kubernetes.io/instance",
     "app.kubernetes.io/managed-by",
 )
-"""Labels the selector and the watches rely on: a pod with another value is lost to its Deployment."""
+"""The selector and the watches rely on them: with another value a pod is lost to its Deployment."""
+VALUE_MAX = 32768
+"""Longest value of a variable."""
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 class LocalObjectReference(ApiModel):
@@ -41,62 +58,45 @@ class LocalObjectReference(ApiModel):
 class ImageSpec(ApiModel):
     """The image of the server."""
 
-    repository: (
-        Annotated[
-            str,
-            Field(
-                max_length=255,
-                json_schema_extra=matches(
-                    r"^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?/)?"
-                    r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
-                    "image.repository must be a repository alone, such as registry.example.org/ocr/server; "
-                    "give the tag in image.tag and the digest in image.digest",
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """Repository without tag and digest. Default: the one of the image the operator was installed with for this model."""
-    tag: (
-        Annotated[
-            str,
-            Field(
-                max_length=128,
-                json_schema_extra=matches(
-                    r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
-                    "image.tag must be letters, digits, '_', '.' and '-', such as 1.4.0",
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """Tag. Default: the one of the image the operator was installed with, as long as repository is not set."""
-    digest: (
-        Annotated[
-            str,
-            Field(
-                max_length=71,
-                json_schema_extra=matches(
-                    r"^sha256:[0-9a-f]{64}$",
-                    "image.digest must be sha256: and 64 hexadecimal digits, as the registry shows it",
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """Digest, `sha256:` and 64 hexadecimal digits. It is what is pulled when both a tag and a digest are set."""
+    repository: Repository | None = None
+    """Repository without tag and digest. Default: that of the image the operator was installed
+    with for this model."""
+    tag: Tag | None = None
+    """Tag. Default: that of the image the operator was installed with, while repository is not
+    set."""
+    digest: Digest | None = None
+    """Digest, `sha256:` and 64 hexadecimal digits. It decides what is pulled when a tag is set
+    too."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    """When the kubelet pulls the image. Default: the installation's, IfNotPresent unless it was changed."""
+    """When the kubelet pulls the image. Default: the installation's, which is IfNotPresent unless
+    it was changed."""
 
 
-ResourceList = Annotated[Mapping[str, Quantity], Field(max_length=LABELS_MAX)]
+ResourceList = Annotated[
+    Mapping[str, Quantity],
+    Field(max_length=MAP_MAX, json_schema_extra=rules(qualified_keys("resources"))),
+]
+
+_WITHIN_LIMITS = rule(
+    "!has(self.requests) || !has(self.limits) || self.requests.all(name, "
+    "!(name in self.limits) || !isQuantity(string(self.requests[name])) "
+    "|| !isQuantity(string(self.limits[name])) "
+    "|| !quantity(string(self.requests[name]))"
+    ".isGreaterThan(quantity(string(self.limits[name]))))",
+    "resources.requests must not be more than resources.limits of the same resource; "
+    "raise the limit or lower the request",
+    ".requests",
+)
 
 
 class ResourceRequirements(ApiModel):
     """CPU and memory of the server's container."""
 
+    model_config = ConfigDict(json_schema_extra=rules(_WITHIN_LIMITS))
+
     requests: ResourceList | None = None
-    """What the scheduler reserves, by resource. Default: the catalogue's (pp-ocr 250m/768Mi, tesseract 250m/256Mi, paddleocr-vl 4/16Gi)."""
+    """What the scheduler reserves, by resource. Default: the catalogue's (pp-ocr 250m/768Mi,
+    tesseract 250m/256Mi, paddleocr-vl 4/16Gi)."""
     limits: ResourceList | None = None
     """The most the container may use, by resource. Default: the catalogue's for the model."""
 
@@ -104,22 +104,11 @@ class ResourceRequirements(ApiModel):
 class GpuSpec(ApiModel):
     """Accelerators of the server's container."""
 
-    count: Annotated[int, Field(ge=0, le=64, json_schema_extra={"format": "int32"})] | None = None
-    """How many accelerators one pod gets; 0 runs on CPU. Default: the catalogue's (paddleocr-vl 1, the others 0)."""
-    resource_name: (
-        Annotated[
-            str,
-            Field(
-                max_length=QUALIFIED_NAME_MAX,
-                json_schema_extra=matches(
-                    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
-                    "gpu.resourceName must be an extended resource as nodes report it, such as nvidia.com/gpu",
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """Extended resource that the device plugin offers. Default: nvidia.com/gpu."""
+    count: Annotated[int, Field(ge=0, le=64, json_schema_extra=INT32)] | None = None
+    """How many accelerators one pod gets; with 0 it runs on CPU. Default: the catalogue's
+    (paddleocr-vl 1, the others 0)."""
+    resource_name: ResourceName | None = None
+    """Resource that the device plugin offers. Default: nvidia.com/gpu."""
 
 
 class Toleration(ApiModel):
@@ -128,33 +117,39 @@ class Toleration(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "!(has(self.operator) && self.operator == 'Exists' && has(self.value) && self.value != '')",
-                "tolerations: value must be left out when operator is Exists, which matches any value",
+                "!has(self.value) || self.value == '' || !has(self.operator) "
+                "|| self.operator != 'Exists'",
+                "tolerations: value must be left out with operator Exists, which takes any value",
             ),
             rule(
-                "(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
-                "tolerations: key may only be left out when operator is Exists; set key, or operator: Exists",
+                "(has(self.key) && self.key != '') "
+                "|| (has(self.operator) && self.operator == 'Exists')",
+                "tolerations: key may be left out only with operator Exists; set one of them",
             ),
             rule(
                 "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
-                "tolerations: tolerationSeconds only has a meaning with effect: NoExecute; set it or remove the seconds",
+                "tolerations: tolerationSeconds has a meaning only with effect NoExecute; "
+                "set the effect or remove the seconds",
             ),
         )
     )
 
-    key: Annotated[str, Field(max_length=QUALIFIED_NAME_MAX)] | None = None
+    key: Annotated[str, Field(max_length=KEY_MAX)] | None = None
     """Key of the taint; left out with operator Exists it means every taint."""
     operator: Literal["Exists", "Equal"] | None = None
-    """How the taint's value is compared. Default: Equal."""
+    """How the value of the taint is compared. Default: Equal."""
     value: LabelValue | None = None
     """Value of the taint, with operator Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint; left out it means all effects."""
-    toleration_seconds: Annotated[int, Field(json_schema_extra={"format": "int64"})] | None = None
+    toleration_seconds: Annotated[int, Field(json_schema_extra=INT64)] | None = None
     """Seconds a pod stays after a NoExecute taint appeared; left out it stays for ever."""
 
 
-NodeSelector = Annotated[Mapping[str, LabelValue], Field(max_length=LABELS_MAX)]
+NodeSelector = Annotated[
+    Mapping[str, LabelValue],
+    Field(max_length=MAP_MAX, json_schema_extra=rules(qualified_keys("nodeSelector"))),
+]
 
 
 class KeySelector(ApiModel):
@@ -162,19 +157,10 @@ class KeySelector(ApiModel):
 
     name: ObjectName
     """Name of the object, in the namespace of the OcrService."""
-    key: Annotated[
-        str,
-        Field(
-            max_length=253,
-            json_schema_extra=matches(
-                r"^[-._a-zA-Z0-9]+$",
-                "key must be letters, digits, '-', '_' and '.', as in the object's data",
-            ),
-        ),
-    ]
-    """Key in the object's data."""
+    key: DataKey
+    """Key in the data of the object."""
     optional: bool | None = None
-    """Whether the pod starts when the object or key is missing. Default: false, the pod waits for it."""
+    """Whether the pod starts without the object or key. Default: false, the pod waits for it."""
 
 
 class FieldSelector(ApiModel):
@@ -193,7 +179,7 @@ class EnvVarSource(ApiModel):
         json_schema_extra=rules(
             rule(
                 "[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.fieldRef)]"
-                ".filter(given, given).size() == 1",
+                ".exists_one(given, given)",
                 "valueFrom must have exactly one of secretKeyRef, configMapKeyRef and fieldRef",
             )
         )
@@ -207,22 +193,17 @@ class EnvVarSource(ApiModel):
     """A field of the pod."""
 
 
-def _reserved_rule() -> dict[str, str]:
-    names = ", ".join(f"'{name}'" for name in RESERVED)
-    return rule(
-        f"!(self.name in [{names}])",
-        "podTemplate.env: the operator sets this name itself; use the field of the spec it is made from, "
-        "such as model, auth, s3 or limits",
-        ".name",
-    )
-
-
 class EnvVar(ApiModel):
     """One variable of the server's container."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            _reserved_rule(),
+            rule(
+                f"!(self.name in [{_quoted(RESERVED)}])",
+                "podTemplate.env: the operator sets this name itself; use the field of the spec "
+                "it is made from, such as model, auth, s3 or limits",
+                ".name",
+            ),
             rule(
                 "!(has(self.value) && has(self.valueFrom))",
                 "podTemplate.env: value and valueFrom exclude each other; remove one of them",
@@ -230,84 +211,53 @@ class EnvVar(ApiModel):
         )
     )
 
-    name: Annotated[
-        str,
-        Field(
-            max_length=253,
-            json_schema_extra=matches(
-                r"^[-._a-zA-Z][-._a-zA-Z0-9]*$",
-                "podTemplate.env: name must be letters, digits, '_', '-' and '.', and not begin with a digit",
-            ),
-        ),
-    ]
+    name: VariableName
     """Name of the variable; names the operator sets itself are refused."""
-    value: Annotated[str, Field(max_length=32768)] | None = None
+    value: Annotated[str, Field(max_length=VALUE_MAX)] | None = None
     """The value. Default: empty."""
     value_from: EnvVarSource | None = None
     """Where the value comes from, instead of `value`."""
 
 
-def _not_ours(field: str) -> dict[str, str]:
-    return rule(
-        f"self.all(key, !key.startsWith('{PREFIX}'))",
-        f"{field}: keys that begin with {PREFIX} are the operator's; choose another prefix",
-    )
+Labels = Annotated[
+    Mapping[str, LabelValue],
+    Field(
+        max_length=MAP_MAX,
+        json_schema_extra=rules(
+            qualified_keys("podTemplate.labels"),
+            not_ours("podTemplate.labels"),
+            rule(
+                f"![{_quoted(OWN_LABELS)}].exists(own, own in self)",
+                "podTemplate.labels: app.kubernetes.io/name, instance and managed-by are the "
+                "operator's, which finds its pods by them; choose another key",
+            ),
+        ),
+    ),
+]
 
 
-def _own_labels_rule() -> dict[str, str]:
-    names = ", ".join(f"'{name}'" for name in OWN_LABELS)
-    return rule(
-        f"![{names}].exists(own, own in self)",
-        "podTemplate.labels: app.kubernetes.io/name, instance and managed-by are the operator's, "
-        "which finds its pods by them; choose another key",
-    )
-
-
-def annotations_of(field: str) -> dict[str, object]:
-    """`json_schema_extra` of a map of annotations."""
-    return rules(_not_ours(field))
+PodAnnotations = Annotated[
+    Mapping[str, AnnotationValue],
+    Field(
+        max_length=MAP_MAX,
+        json_schema_extra=rules(
+            qualified_keys("podTemplate.annotations"), not_ours("podTemplate.annotations")
+        ),
+    ),
+]
 
 
 class PodTemplateSpec(ApiModel):
     """What is added to the pods."""
 
-    labels: (
-        Annotated[
-            Mapping[str, LabelValue],
-            Field(
-                max_length=LABELS_MAX,
-                json_schema_extra=rules(_not_ours("podTemplate.labels"), _own_labels_rule()),
-            ),
-        ]
-        | None
-    ) = None
+    labels: Labels | None = None
     """Labels added to the pods; the operator's own keys are refused."""
-    annotations: (
-        Annotated[
-            Mapping[str, str],
-            Field(
-                max_length=LABELS_MAX, json_schema_extra=annotations_of("podTemplate.annotations")
-            ),
-        ]
-        | None
-    ) = None
+    annotations: PodAnnotations | None = None
     """Annotations added to the pods; the operator's own keys are refused."""
     env: (
         Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra=list_map("name"))]
         | None
     ) = None
     """Variables added to the server's container, each name once."""
-    service_account_name: (
-        Annotated[
-            str,
-            Field(
-                max_length=NAME_MAX,
-                json_schema_extra=matches(
-                    r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$",
-                    "podTemplate.serviceAccountName must be the name of a ServiceAccount in this namespace",
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """ServiceAccount of the pods; its token is not mounted. Default: the namespace's `default`."""
+    service_account_name: OptionalObjectName | None = None
+    """ServiceAccount of the pods, whose token is not mounted. Default: `default`."""

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from ocr_operator.api.fields import ApiModel, Count, Positive, rule, rules
+from ocr_operator.api.fields import INT32, INT64, ApiModel, Count, Positive, rule, rules
+from ocr_operator.api.text import Probability
 
 MIN_BUDGET_SECONDS = 60
 """Default of `minBudgetSeconds`: below it, noise of a busy node would be taken for a hang."""
@@ -23,14 +24,16 @@ _OnlyOnce = Annotated[
                 "self == 1",
                 "successThreshold must be 1 here, Kubernetes allows no other; remove it",
             ),
-            format="int32",
+            **INT32,
         )
     ),
 ]
-_Grace = Annotated[int, Field(ge=1, json_schema_extra={"format": "int64"})]
+_Grace = Annotated[int, Field(ge=1, json_schema_extra=INT64)]
+_Budget = Annotated[int, Field(ge=1, le=BUDGET_LIMIT_SECONDS, json_schema_extra=INT32)]
 
 _STARTUP_TIMEOUT = rule(
-    "!has(self.timeoutSeconds) || !has(self.periodSeconds) || self.timeoutSeconds <= self.periodSeconds",
+    "!has(self.timeoutSeconds) || !has(self.periodSeconds) "
+    "|| self.timeoutSeconds <= self.periodSeconds",
     "probes.startup.timeoutSeconds must not be longer than probes.startup.periodSeconds: "
     "a longer one stretches the budget in secret",
     ".timeoutSeconds",
@@ -49,9 +52,10 @@ class StartupProbe(ApiModel):
     timeout_seconds: Positive | None = None
     """Seconds one probe may take. Default: the period, at most 5."""
     failure_threshold: Positive | None = None
-    """Failures in a row that end the container. Default: the start budget divided by the period, rounded up, plus one."""
+    """Failures in a row that end the container. Default: the start budget divided by the period,
+    rounded up, plus one."""
     success_threshold: _OnlyOnce | None = None
-    """Always 1."""
+    """Successes in a row that are needed; Kubernetes allows only 1 for this probe."""
     termination_grace_period_seconds: _Grace | None = None
     """Seconds to stop after this probe failed. Default: 5, a hung start has nothing to drain."""
 
@@ -68,7 +72,7 @@ class LivenessProbe(ApiModel):
     failure_threshold: Positive | None = None
     """Failures in a row that end the container. Default: 3."""
     success_threshold: _OnlyOnce | None = None
-    """Always 1."""
+    """Successes in a row that are needed; Kubernetes allows only 1 for this probe."""
     termination_grace_period_seconds: _Grace | None = None
     """Seconds to stop after this probe failed. Default: 10."""
 
@@ -103,33 +107,14 @@ class ProbesSpec(ApiModel):
     )
 
     mode: Literal["Measured", "Static"] | None = None
-    """Measured computes the probes from measured starts of this model, Static from the catalogue's prior alone. Default: Measured."""
-    false_kill_probability: (
-        Annotated[
-            str,
-            Field(
-                max_length=16,
-                json_schema_extra=rules(
-                    rule(
-                        r"self.matches(r'^0?\.[0-9]+$') && double(self) > 0.0 && double(self) < 0.5",
-                        "probes.falseKillProbability must be a decimal number in quotes above 0 and below 0.5, "
-                        'such as "0.001"',
-                    )
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """The share of healthy starts that may be killed for being slow, a decimal number in quotes. Default: "0.001"."""
-    min_budget_seconds: (
-        Annotated[int, Field(ge=1, le=BUDGET_LIMIT_SECONDS, json_schema_extra={"format": "int32"})]
-        | None
-    ) = None
+    """Measured computes the probes from measured starts of this model, Static from the catalogue's
+    prior alone. Default: Measured."""
+    false_kill_probability: Probability | None = None
+    """The share of healthy starts that may be killed for being slow, a decimal number in quotes.
+    Default: "0.001"."""
+    min_budget_seconds: _Budget | None = None
     """The shortest start budget in seconds, however fast the starts are. Default: 60."""
-    max_budget_seconds: (
-        Annotated[int, Field(ge=1, le=BUDGET_LIMIT_SECONDS, json_schema_extra={"format": "int32"})]
-        | None
-    ) = None
+    max_budget_seconds: _Budget | None = None
     """The longest start budget in seconds, however slow the starts are. Default: 3600."""
     startup: StartupProbe | None = None
     """Fields of the startup probe set by hand; each one set wins over the computed one."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from ocr_operator.api.fields import ApiModel, Count, Phases, Seconds, Time, rule, rules
+from ocr_operator.api.fields import INT64, ApiModel, Count, Phases, Seconds, Time, rule, rules
 
 PROFILE_SAMPLES_MAX = 200
 """Samples kept for one key; the window of the estimate."""
@@ -55,7 +55,8 @@ class StartPrior(ApiModel):
     median_seconds: Annotated[Seconds, Field(gt=0, le=86400)]
     """Median of the starts, seconds."""
     spread: Annotated[float, Field(gt=0, le=5)]
-    """Standard deviation of the natural logarithm of the seconds: 0.1 is steady, 0.5 varies a lot."""
+    """Standard deviation of the natural logarithm of the seconds: 0.1 is steady, 0.5 varies a
+    lot."""
     source: Annotated[str, Field(min_length=1, max_length=512)]
     """Where the numbers come from, for people."""
     count: Count | None = None
@@ -95,7 +96,7 @@ class ProfileData(ApiModel):
 
     samples: Annotated[tuple[StartSample, ...], Field(max_length=PROFILE_SAMPLES_MAX)] | None = None
     """Starts, oldest first."""
-    dropped: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
+    dropped: Annotated[int, Field(ge=0, json_schema_extra=INT64)] | None = None
     """How many starts left the window."""
     newest_dropped: Time | None = None
     """When the newest of those started; older ones are not counted again."""

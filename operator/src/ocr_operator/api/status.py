@@ -1,4 +1,4 @@
-"""`status` of an OcrService. What the operator writes is checked against these models: a field that is not here is pruned."""
+"""`status` of an OcrService: the only source of its field names; the API server prunes others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ocr_operator.api.fields import ApiModel, Count, Phases, Seconds, Time, list_map
+from ocr_operator.api.fields import ApiModel, Count, Generation, Phases, Seconds, Time, list_map
 from ocr_operator.api.profile import StartKeyStatus
 
 MESSAGE_MAX = 4096
@@ -28,9 +28,7 @@ class Condition(ApiModel):
     """Why, in a sentence."""
     last_transition_time: Time
     """When `status` last changed."""
-    observed_generation: (
-        Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None
-    ) = None
+    observed_generation: Generation | None = None
     """Generation of the spec this was said about."""
 
 
@@ -64,7 +62,7 @@ class StartupStatus(ApiModel):
     key: StartKeyStatus | None = None
     """Starts that are alike: the key of the profile they are kept in."""
     level: Annotated[str, Field(max_length=32)] | None = None
-    """How far the estimate had to borrow: exact, repository, model or prior."""
+    """How far the estimate borrows from starts that are less alike; exact means not at all."""
     samples: Count | None = None
     """How many measured starts the estimate rests on."""
     last_seconds: Seconds | None = None
@@ -90,15 +88,14 @@ class StartupStatus(ApiModel):
 class OcrServiceStatus(ApiModel):
     """What the operator sees."""
 
-    observed_generation: (
-        Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None
-    ) = None
+    observed_generation: Generation | None = None
     """Generation of the spec the status was written for."""
     conditions: (
         Annotated[tuple[Condition, ...], Field(max_length=32, json_schema_extra=list_map("type"))]
         | None
     ) = None
-    """What holds and why: Ready, Progressing, ModelLoaded, ProbesTuned, CapacityAvailable, Degraded."""
+    """What holds and why: Ready, Progressing, ModelLoaded, ProbesTuned, CapacityAvailable,
+    Degraded."""
     url: Annotated[str, Field(max_length=512)] | None = None
     """Address of the service inside the cluster."""
     replicas: Count | None = None

@@ -1,8 +1,8 @@
 """`ocr-operator.dev/v1alpha1`: the models, the only source of the CRDs.
 
-An optional field is None when it is not set. Defaults are the catalogue's and the builders'; descriptions name
-them, the schema does not have them: a default in the schema appears in stored objects with an upgrade and
-would look like an edit of the pod template.
+An optional field is None when it is not set. Defaults are the catalogue's and the builders'; the
+descriptions name them, the schema does not have them: a default in the schema appears in stored
+objects with an upgrade and would look like an edit of the pod template.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from pydantic import ConfigDict, Field
 
 from ocr_operator.api.environment import ALLOWED, RESERVED
 from ocr_operator.api.fields import (
-    LABELS_MAX,
+    INT32,
+    INT64,
+    MAP_MAX,
     ApiModel,
+    Bytes,
     Count,
-    Large,
-    ObjectName,
     Positive,
-    Quantity,
     list_map,
-    matches,
     rule,
     rules,
 )
@@ -38,7 +37,6 @@ from ocr_operator.api.pod import (
     PodTemplateSpec,
     ResourceRequirements,
     Toleration,
-    annotations_of,
 )
 from ocr_operator.api.probes import LivenessProbe, ProbesSpec, ReadinessProbe, StartupProbe
 from ocr_operator.api.profile import (
@@ -46,6 +44,7 @@ from ocr_operator.api.profile import (
     ProfileData,
     ProfileSpec,
     StartKeySpec,
+    StartKeyStatus,
     StartPrior,
     StartSample,
 )
@@ -56,6 +55,16 @@ from ocr_operator.api.status import (
     ProbeNumbers,
     StartupStatus,
 )
+from ocr_operator.api.storage import ClaimReference, S3Spec, VolumeSpec
+from ocr_operator.api.text import (
+    PREFIX,
+    AnnotationValue,
+    Language,
+    ModelName,
+    ModelVersion,
+    not_ours,
+    qualified_keys,
+)
 
 GROUP = "ocr-operator.dev"
 VERSION = "v1alpha1"
@@ -65,54 +74,32 @@ API_VERSION = f"{GROUP}/{VERSION}"
 class ModelSpec(ApiModel):
     """Which model reads the pages."""
 
-    name: Annotated[
-        str,
-        Field(
-            max_length=63,
-            json_schema_extra=matches(
-                r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-                "model.name must be a name of the catalogue, such as pp-ocr, tesseract or paddleocr-vl: "
-                "lower case letters, digits, '-' and '.'",
-            ),
-        ),
-    ]
-    """Name in the operator's catalogue: paddleocr-vl, pp-ocr, tesseract, or one the installation added."""
-    version: (
-        Annotated[
-            str,
-            Field(
-                max_length=32,
-                json_schema_extra=matches(
-                    r"^[A-Za-z0-9]([A-Za-z0-9._+-]*[A-Za-z0-9])?$",
-                    "model.version must be letters, digits, '.', '_', '+' and '-', such as \"1.6\"",
-                ),
-            ),
-        ]
-        | None
-    ) = None
+    name: ModelName
+    """Name in the operator's catalogue: paddleocr-vl, pp-ocr, tesseract, or one that the
+    installation added."""
+    version: ModelVersion | None = None
     """Version of the model, in quotes. Default: the catalogue's newest."""
     backend: Literal["native"] | None = None
     """Where the model runs; native is the server's own process. Default: native."""
     languages: (
         Annotated[
-            tuple[
-                Annotated[
-                    str,
-                    Field(
-                        max_length=2,
-                        json_schema_extra=matches(
-                            r"^[a-z]{2}$",
-                            "model.languages must be ISO 639-1 codes of two lower case letters, such as en or ru",
-                        ),
-                    ),
-                ],
-                ...,
-            ],
-            Field(min_length=1, max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"}),
+            tuple[Language, ...],
+            Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"}),
         ]
         | None
     ) = None
     """Languages to read, ISO 639-1 codes, each once. Default: the engine's own."""
+
+
+ServiceAnnotations = Annotated[
+    Mapping[str, AnnotationValue],
+    Field(
+        max_length=MAP_MAX,
+        json_schema_extra=rules(
+            qualified_keys("service.annotations"), not_ours("service.annotations")
+        ),
+    ),
+]
 
 
 class ServiceSpec(ApiModel):
@@ -120,15 +107,9 @@ class ServiceSpec(ApiModel):
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] | None = None
     """Type of the Service; NodePort and LoadBalancer need `auth`. Default: ClusterIP."""
-    port: Annotated[int, Field(ge=1, le=65535, json_schema_extra={"format": "int32"})] | None = None
+    port: Annotated[int, Field(ge=1, le=65535, json_schema_extra=INT32)] | None = None
     """Port of the Service. Default: 8081."""
-    annotations: (
-        Annotated[
-            Mapping[str, str],
-            Field(max_length=LABELS_MAX, json_schema_extra=annotations_of("service.annotations")),
-        ]
-        | None
-    ) = None
+    annotations: ServiceAnnotations | None = None
     """Annotations of the Service, for a load balancer for example."""
 
 
@@ -139,111 +120,37 @@ class AuthSpec(ApiModel):
         json_schema_extra=rules(
             rule(
                 "has(self.tokenSecretRef) != has(self.mode)",
-                "auth must have exactly one of tokenSecretRef, which names a Secret with a key for each client, "
+                "auth must have exactly one of tokenSecretRef, a Secret with one key per client, "
                 "and mode: None, which lets everybody in",
             )
         )
     )
 
     token_secret_ref: LocalObjectReference | None = None
-    """Secret whose entries are the clients: the key names the client, the value is its Bearer key; missing or empty it lets nobody in."""
+    """Secret whose entries are the clients: the key names the client, the value is its Bearer key.
+    Missing or empty, it lets nobody in."""
     mode: Literal["None"] | None = None
     """None says that the service is meant to be open to everybody who reaches it."""
-
-
-class S3Spec(ApiModel):
-    """The bucket that results are stored in."""
-
-    endpoint: Annotated[
-        str,
-        Field(
-            max_length=512,
-            json_schema_extra=matches(
-                r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[^ ?#]*)?$|^https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?(/[^ ?#]*)?$",
-                "s3.endpoint must be a URL that begins with http:// or https://, without user, query and fragment",
-            ),
-        ),
-    ]
-    """URL of the S3 endpoint, http or https."""
-    bucket: Annotated[
-        str,
-        Field(
-            max_length=63,
-            json_schema_extra=rules(
-                rule(
-                    r"self.matches(r'^[a-z0-9][a-z0-9.-]+[a-z0-9]$') && !self.contains('..')",
-                    "s3.bucket must be a bucket's name: 3 to 63 lower case letters, digits, '-' and '.', "
-                    "a letter or digit first and last",
-                )
-            ),
-        ),
-    ]
-    """Bucket, which must exist."""
-    prefix: (
-        Annotated[
-            str,
-            Field(
-                max_length=512,
-                json_schema_extra=rules(
-                    rule(
-                        r"self.matches(r'^[^/\x00-\x1f][^\x00-\x1f]*$') || self == ''",
-                        "s3.prefix must not begin with '/' nor have control characters; write invoices/ for example",
-                    )
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """What every object's key begins with, such as `invoices/`. Default: nothing."""
-    region: (
-        Annotated[
-            str,
-            Field(
-                max_length=64,
-                json_schema_extra=matches(
-                    r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$",
-                    "s3.region must be letters, digits and '-', such as eu-central-1 or auto",
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """Region the requests are signed for. Default: auto."""
-    credentials_secret_ref: LocalObjectReference | None = None
-    """Secret with the entries `access-key` and `secret-key`. Default: none is mounted."""
-
-
-class ClaimReference(ApiModel):
-    """A PersistentVolumeClaim."""
-
-    claim_name: ObjectName
-    """Name of a PersistentVolumeClaim in the namespace of the OcrService."""
-
-
-class VolumeSpec(ApiModel):
-    """Where files are kept."""
-
-    persistent_volume_claim: ClaimReference
-    """The claim that is mounted; pods of more than one node need one that many nodes may write."""
 
 
 class LimitsSpec(ApiModel):
     """What the server accepts."""
 
-    max_upload_bytes: Quantity | None = None
+    max_upload_bytes: Bytes | None = None
     """The largest request body, a quantity of bytes such as 50Mi. Default: 50Mi."""
     max_pages_sync: Positive | None = None
     """The most pages of one synchronous request. Default: 100."""
     max_pages_async: Positive | None = None
     """The most pages of one job. Default: 2000."""
-    max_pixels: Large | None = None
+    max_pixels: Annotated[int, Field(ge=1, json_schema_extra=INT64)] | None = None
     """The most pixels of one page, checked before it is decoded. Default: 40000000."""
     queue_max_pages: Positive | None = None
-    """The most pages that wait or run in one pod; beyond it requests are answered 429. Default: 512."""
+    """The most pages that wait or run in one pod; beyond it requests get 429. Default: 512."""
 
 
 _OPEN = rule(
-    "!has(self.service) || !has(self.service.type) || self.service.type == 'ClusterIP' || has(self.auth)",
+    "!has(self.service) || !has(self.service.type) || self.service.type == 'ClusterIP' "
+    "|| has(self.auth)",
     "service.type NodePort and LoadBalancer reach beyond the cluster: set auth.tokenSecretRef, "
     "or auth.mode: None if it is meant to be open",
     ".service.type",
@@ -253,7 +160,8 @@ _GPU_NAME = (
 )
 _GPU_TWICE = [
     rule(
-        f"!has(self.resources) || !has(self.resources.{part}) || !({_GPU_NAME} in self.resources.{part})",
+        f"!has(self.resources) || !has(self.resources.{part}) "
+        f"|| !({_GPU_NAME} in self.resources.{part})",
         f"resources.{part} must not name the GPU: set gpu.count and gpu.resourceName instead",
         f".resources.{part}",
     )
@@ -281,7 +189,8 @@ class OcrServiceSpec(ApiModel):
     replicas: Count | None = None
     """How many pods serve. Default: 1."""
     resources: ResourceRequirements | None = None
-    """CPU and memory of the server's container. Default: the catalogue's for the model, resource by resource."""
+    """CPU and memory of the server's container. Default: the catalogue's for the model, resource by
+    resource."""
     gpu: GpuSpec | None = None
     """Accelerators of the server's container. Default: the catalogue's for the model."""
     node_selector: NodeSelector | None = None
@@ -291,27 +200,41 @@ class OcrServiceSpec(ApiModel):
     service: ServiceSpec | None = None
     """The Service in front of the pods. Default: a ClusterIP Service on port 8081."""
     auth: AuthSpec | None = None
-    """Who may use the service. Default: everybody who reaches it, which only a ClusterIP Service may allow."""
+    """Who may use the service. Default: everybody who reaches it, which only a ClusterIP Service
+    may allow."""
     s3: S3Spec | None = None
     """Bucket for results. Default: results are kept in `output`."""
     output: VolumeSpec | None = None
-    """Where results are kept when there is no `s3`, mounted at /app/output. Default: an emptyDir, lost with the pod."""
+    """Where results are kept when there is no `s3`, mounted at /app/output. Default: an emptyDir,
+    lost with the pod."""
     cache: VolumeSpec | None = None
-    """Where weights and caches are kept, mounted at /app/cache. Default: an emptyDir with a size limit."""
+    """Where weights and caches are kept, mounted at /app/cache. Default: an emptyDir with a size
+    limit."""
     limits: LimitsSpec | None = None
     """What the server accepts; more is refused with an error that says so."""
     probes: ProbesSpec | None = None
-    """How the startup, liveness and readiness probes are made. Default: computed from measured starts of the model."""
+    """How the startup, liveness and readiness probes are made. Default: computed from measured
+    starts of the model."""
     pod_template: PodTemplateSpec | None = None
     """Labels, annotations and variables added to the pods."""
     suspend: bool | None = None
     """Whether the service is stopped: no pods, everything else stays. Default: false."""
 
 
+class OcrService(ApiModel):
+    """An OcrService without its metadata."""
+
+    spec: OcrServiceSpec
+    """What a person asks for."""
+    status: OcrServiceStatus | None = None
+    """What the operator sees; written by the operator alone."""
+
+
 __all__ = [
     "ALLOWED",
     "API_VERSION",
     "GROUP",
+    "PREFIX",
     "RESERVED",
     "VERSION",
     "ApiModel",
@@ -329,6 +252,7 @@ __all__ = [
     "LivenessProbe",
     "LocalObjectReference",
     "ModelSpec",
+    "OcrService",
     "OcrServiceSpec",
     "OcrServiceStatus",
     "OcrStartupProfile",
@@ -342,6 +266,7 @@ __all__ = [
     "S3Spec",
     "ServiceSpec",
     "StartKeySpec",
+    "StartKeyStatus",
     "StartPrior",
     "StartSample",
     "StartupProbe",

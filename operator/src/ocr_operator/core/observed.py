@@ -129,5 +129,5 @@ class Observed:
     profiles: tuple[Profile, ...]
     """All profiles of this service's model, with starts that are recorded but not yet written."""
     refusals: Mapping[ChildKind, str] = field(default_factory=dict)
-    """What the API server answered (403, 422) to the newest apply of this kind, one sentence; kinds that were
-    accepted are absent. The runtime tries again with back-off: the plan turns this into a condition."""
+    """What the API server answered (403, 422) to the newest apply of this kind, one sentence; a kind
+    that was accepted is absent. The runtime tries again with back-off, the plan makes a condition."""

@@ -1,0 +1,197 @@
+"""What surrounds every request: its id, its limits, its headers, its line in the log.
+
+Plain ASGI around the whole application, so that error answers of every kind have it too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+import uuid
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ocr_inference import logs
+from ocr_inference.errors import PublicError
+from ocr_inference.lifecycle import Lifecycle, Stage
+from ocr_inference.metrics import Metrics
+
+log = logging.getLogger("ocr_inference.http")
+
+QUIET_PATHS = frozenset(("/livez", "/readyz", "/startupz", "/health", "/health/vllm", "/metrics"))
+"""Asked every second by machines: not worth a line."""
+
+BODY_IDLE_S = 30.0
+_LINGER_S = 2.0
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    max_bytes: int
+    total_s: float
+    idle_s: float = BODY_IDLE_S
+
+
+@dataclass(slots=True)
+class Timings:
+    """Filled in by a route, sent as headers. Milliseconds."""
+
+    queue_ms: float = 0.0
+    inference_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class _Body:
+    """How much of a request's body has come."""
+
+    expected: int | None
+    complete: bool
+    received: int = 0
+    deadline: float | None = None
+
+
+@dataclass(slots=True)
+class _Exchange:
+    scope: Scope
+    body: _Body
+    request_id: str
+    timings: Timings = field(default_factory=Timings)
+    began: float = field(default_factory=time.monotonic)
+    status: int = 0
+    linger: bool = False
+
+
+class Envelope:
+    def __init__(
+        self, app: ASGIApp, limits: BodyLimits, lifecycle: Lifecycle, metrics: Metrics
+    ) -> None:
+        self._app = app
+        self._limits = limits
+        self._lifecycle = lifecycle
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        exchange = _Exchange(scope, _body(headers), _request_id(headers.get(b"x-request-id")))
+        scope.setdefault("state", {})["timings"] = exchange.timings
+        token = logs.request_id.set(exchange.request_id)
+        work = self._lifecycle.request() if scope["method"] == "POST" else contextlib.nullcontext()
+        try:
+            with work:
+                await self._app(
+                    scope,
+                    lambda: self._receive(exchange, receive),
+                    lambda message: self._send(exchange, message, receive, send),
+                )
+        finally:
+            self._record(exchange)
+            logs.request_id.reset(token)
+
+    async def _receive(self, exchange: _Exchange, receive: Receive) -> Message:
+        body, limits = exchange.body, self._limits
+        if body.complete:
+            return await receive()  # it can only say that the client is gone
+        if body.expected is not None and body.expected > limits.max_bytes:
+            raise self._too_large()
+        now = time.monotonic()
+        body.deadline = body.deadline or now + limits.total_s
+        try:
+            async with asyncio.timeout(min(limits.idle_s, body.deadline - now)):
+                message = await receive()
+        except TimeoutError:
+            raise PublicError(
+                408, "upload_timeout", "The request body did not arrive in time."
+            ) from None
+        if message["type"] == "http.request":
+            body.received += len(message.get("body", b""))
+            body.complete = not message.get("more_body", False)
+            if body.received > limits.max_bytes:
+                raise self._too_large()
+        return message
+
+    def _too_large(self) -> PublicError:
+        limit = self._limits.max_bytes
+        return PublicError(413, "file_too_large", f"The body exceeds {limit} bytes.", limit=limit)
+
+    async def _send(
+        self, exchange: _Exchange, message: Message, receive: Receive, send: Send
+    ) -> None:
+        if message["type"] == "http.response.start":
+            exchange.status = message["status"]
+            # What is still to come is not wanted, so the connection cannot be used again.
+            exchange.linger = not exchange.body.complete
+            message = {**message, "headers": [*message["headers"], *self._headers(exchange)]}
+        elif exchange.linger and not message.get("more_body", False):
+            # Closing while the client still sends would reset the connection, and the client
+            # would lose the answer with it. So it is sent, and what comes is thrown away a while.
+            await send({**message, "more_body": True})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER_S):
+                    await _discard(receive)
+            message = {"type": "http.response.body", "body": b""}
+        await send(message)
+
+    def _headers(self, exchange: _Exchange) -> list[tuple[bytes, bytes]]:
+        timings, total = exchange.timings, (time.monotonic() - exchange.began) * 1000
+        headers = {
+            "x-request-id": exchange.request_id,
+            "x-ocr-engine": self._metrics.engine,
+            "x-queue-time-ms": f"{timings.queue_ms:.0f}",
+            "x-inference-time-ms": f"{timings.inference_ms:.0f}",
+            "server-timing": f"queue;dur={timings.queue_ms:.1f}, "
+            f"inference;dur={timings.inference_ms:.1f}, total;dur={total:.1f}",
+        }
+        if exchange.linger or self._lifecycle.stage is not Stage.SERVING:
+            headers["connection"] = "close"
+        return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    def _record(self, exchange: _Exchange) -> None:
+        scope, seconds = exchange.scope, time.monotonic() - exchange.began
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.requests.labels(route, str(exchange.status)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        code = scope["state"].get("error_code")
+        if code is not None and route == "/ocr":
+            self._metrics.rejected.labels(code).inc()
+        if scope["path"] in QUIET_PATHS:
+            return
+        log.info(
+            "request",
+            extra={
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": exchange.status,
+                "seconds": round(seconds, 4),
+                **({"code": code} if code else {}),
+            },
+        )
+
+
+def _body(headers: MutableMapping[bytes, bytes]) -> _Body:
+    length = headers.get(b"content-length", b"")
+    expected = int(length) if length.isdigit() else None
+    absent = b"transfer-encoding" not in headers and not expected
+    return _Body(expected=expected, complete=absent)
+
+
+def _request_id(given: bytes | None) -> str:
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return uuid.uuid4().hex
+
+
+async def _discard(receive: Receive) -> None:
+    while True:
+        message: dict[str, Any] = dict(await receive())
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return

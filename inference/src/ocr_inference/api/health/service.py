@@ -1,0 +1,49 @@
+"""The whole state of the server in one answer."""
+
+from __future__ import annotations
+
+from ocr_inference.api.health.schema import Health, QueueHealth, S3State, Status
+from ocr_inference.engine.supervisor import EngineState
+from ocr_inference.services import Services
+from ocr_inference.startup import StartWarning
+
+
+def health(services: Services) -> Health:
+    engine, warnings, reason = services.engine, services.warnings(), services.not_ready_reason()
+    return Health(
+        status=_status(services, warnings, reason),
+        paddleocr=engine.state.value,
+        s3_storage=_s3(services),
+        output_dir=str(services.settings.output_dir),
+        temp_dir=str(services.settings.temp_dir),
+        docs="/docs",
+        version=services.version,
+        engine=services.record.model,
+        model=services.model_name,
+        ready=reason is None,
+        reason=reason,
+        error=engine.error,
+        warnings=warnings,
+        queue=QueueHealth(
+            pages=services.admission.pages, max_pages=services.settings.queue_max_pages
+        ),
+        writable=services.folders.writable,
+    )
+
+
+def _status(services: Services, warnings: list[StartWarning], reason: str | None) -> Status:
+    match services.engine.state:
+        case EngineState.FAILED:
+            return "failed"
+        case EngineState.LOADING:
+            return "degraded" if services.engine.was_ready else "loading"
+        case EngineState.READY:
+            # Only what is written to counts: nothing writes to the output folder.
+            writable = services.folders.writable["temp_dir"] is not False
+            return "ok" if reason is None and not warnings and writable else "degraded"
+
+
+def _s3(services: Services) -> S3State:
+    if not services.sink.configured:
+        return "not_configured"
+    return "credentials_missing" if services.sink.credentials_missing else "configured"

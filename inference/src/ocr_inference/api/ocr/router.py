@@ -1,0 +1,138 @@
+"""`POST /ocr`: who asks, may they now, read, answer in the wanted format."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.security import HTTPBearer
+from starlette.datastructures import Headers
+
+from ocr_inference.api.ocr.schema import OcrAnswer, OcrForm, Output, form_schema, parse_form
+from ocr_inference.api.problem import Problem
+from ocr_inference.errors import PublicError
+from ocr_inference.services import Services, services_of
+from ocr_inference.sources.upload import receive_upload
+
+T = TypeVar("T")
+
+CLIENT_GONE = 499
+"""nginx's number; nobody reads the answer, the log and the metrics do."""
+
+_MEDIA_TYPES: dict[str, Output] = {
+    "application/json": "json",
+    "text/plain": "text",
+    "text/markdown": "markdown",
+}
+_ERRORS = (400, 401, 408, 413, 415, 422, 502, 503, 504)
+
+router = APIRouter(tags=["ocr"])
+bearer = HTTPBearer(auto_error=False, description="A key of this server, where it wants one.")
+
+
+class _ClientGone(Exception):
+    pass
+
+
+@router.post(
+    "/ocr",
+    summary="Read a document",
+    response_model=OcrAnswer,
+    responses={
+        200: {"content": {"text/plain": {}, "text/markdown": {}}},
+        **{status: {"model": Problem} for status in _ERRORS},
+    },
+    openapi_extra={"requestBody": form_schema()},
+    dependencies=[Depends(bearer)],
+)
+async def read_document(
+    request: Request, services: Annotated[Services, Depends(services_of)]
+) -> Response:
+    """Read a PNG, JPEG, TIFF, WEBP, BMP or PDF and return its text, with lines, boxes and
+    confidence as JSON, or as plain text or Markdown."""
+    began = time.monotonic()
+    client = services.keys.client(request.headers.get("authorization"))
+    if client is None:
+        raise PublicError(401, "unauthorized", "Send a valid key as `Authorization: Bearer <key>`.")
+    services.check_can_work()
+    ticket = services.admission.admit()
+    try:
+        with services.workspace.file(".upload") as path:
+            upload = await receive_upload(
+                request.headers.get("content-type", ""), request.stream(), path
+            )
+            form = parse_form(upload.fields)
+            services.ocr.check(form)
+            reading = await _unless_gone(
+                request, services, services.ocr.read(upload, form, client, ticket)
+            )
+    except _ClientGone:
+        return Response(status_code=CLIENT_GONE)
+    finally:
+        ticket.release()
+    timings = request.scope["state"]["timings"]
+    timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
+    total_ms = (time.monotonic() - began) * 1000
+    body = await services.ocr.answer(reading, upload, form, services.model_name, total_ms)
+    return _respond(body, form, request.headers)
+
+
+async def _unless_gone(request: Request, services: Services, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client closes the connection."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            services.metrics.cancelled.labels("disconnect").inc()
+            raise _ClientGone
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.wait({working, leaving})
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _respond(body: dict[str, Any], form: OcrForm, headers: Headers) -> Response:
+    # For the formats that are only text: what the JSON answer says beside it.
+    extra = {"X-OCR-Status": body["status"]}
+    if body["warnings"]:
+        extra["X-OCR-Warnings"] = ", ".join(warning["code"] for warning in body["warnings"])
+    match form.output or accepted(headers.get("accept", "")):
+        case "text":
+            return PlainTextResponse(body["text"], headers=extra)
+        case "markdown":
+            return Response(body["markdown"], media_type="text/markdown", headers=extra)
+        case _:
+            return JSONResponse(body, headers=extra)
+
+
+def accepted(header: str) -> Output:
+    """The format that an `Accept` header likes best; JSON when it names none of ours."""
+    best: tuple[float, Output] = (0.0, "json")
+    for entry in header.split(","):
+        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
+        output = _MEDIA_TYPES.get(kind)
+        quality = _quality(parameters)
+        if output is not None and quality > best[0]:
+            best = (quality, output)
+    return best[1]
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0

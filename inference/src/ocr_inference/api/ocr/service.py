@@ -1,0 +1,263 @@
+"""From an upload to an answer: inspect, admit, read every page, put the answer together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ocr_inference.api.ocr.schema import OcrForm
+from ocr_inference.engine.decoder import Decoder, Inspection
+from ocr_inference.errors import PublicError
+from ocr_inference.metrics import Metrics
+from ocr_inference.pipeline.format import as_body
+from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageStatus, PageText
+from ocr_inference.reading.dispatch import Dispatcher
+from ocr_inference.reading.queue import PageOutcome, PageWork, Ticket
+from ocr_inference.sinks.s3 import S3Sink, StoreFailed
+from ocr_inference.sources.upload import Upload
+
+_page_text = TypeAdapter(PageText)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read: pages in order, one error for each that failed, times in milliseconds."""
+
+    identifier: str
+    created: datetime
+    found: Inspection
+    pages: tuple[Page, ...]
+    errors: tuple[PublicError, ...]
+    decode_ms: float
+    queue_ms: float
+
+    def total(self, timing: str) -> float:
+        return sum(page.timings_ms.get(timing, 0.0) for page in self.pages)
+
+
+class OcrService:
+    def __init__(
+        self,
+        decoder: Decoder,
+        dispatcher: Dispatcher,
+        sink: S3Sink,
+        metrics: Metrics,
+        longest_timeout: float,
+    ) -> None:
+        self._decoder = decoder
+        self._dispatcher = dispatcher
+        self._sink = sink
+        self._metrics = metrics
+        self._longest_timeout = longest_timeout
+
+    def check(self, form: OcrForm) -> None:
+        """Refuse what cannot be done before any work is."""
+        if form.save_to_s3 in ("true", "required") and not self._sink.configured:
+            raise PublicError(422, "s3_not_configured", "save_to_s3: no S3 is configured here.")
+        if form.timeout_s is not None and form.timeout_s > self._longest_timeout:
+            raise PublicError(
+                422,
+                "invalid_field",
+                f"timeout_s: at most {self._longest_timeout:g} on this server.",
+                field="timeout_s",
+            )
+
+    async def read(self, upload: Upload, form: OcrForm, client: str, ticket: Ticket) -> Reading:
+        deadline = time.monotonic() + (form.timeout_s or self._longest_timeout)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await self._read(upload, form, client, ticket, deadline)
+        except TimeoutError:
+            self._metrics.cancelled.labels("deadline").inc()
+            raise PublicError(
+                504, "deadline_exceeded", "The document was not read before its deadline."
+            ) from None
+
+    async def _read(
+        self, upload: Upload, form: OcrForm, client: str, ticket: Ticket, deadline: float
+    ) -> Reading:
+        identifier, began = uuid.uuid4().hex, time.monotonic()
+        found = await self._decoder.inspect(upload.path, form.pages)
+        ticket.cover(len(found.page_numbers))
+        decode_ms = (time.monotonic() - began) * 1000
+        works = [
+            PageWork(
+                client=client,
+                request=identifier,
+                path=upload.path,
+                number=number,
+                dpi=form.dpi,
+                languages=form.languages,
+                queued_at=time.monotonic(),
+                deadline=deadline,
+                outcome=asyncio.get_running_loop().create_future(),
+            )
+            for number in found.page_numbers
+        ]
+        outcomes = await self._outcomes(works, ticket)
+        errors = tuple(one for one in outcomes if isinstance(one, PublicError))
+        for outcome in outcomes:
+            status = "failed" if isinstance(outcome, PublicError) else "ok"
+            self._metrics.pages.labels(self._metrics.engine, status).inc()
+        if len(errors) == len(outcomes):
+            raise _nothing_read(errors)
+        return Reading(
+            identifier=identifier,
+            created=datetime.now(UTC),
+            found=found,
+            pages=tuple(
+                _page(work.number, outcome, form)
+                for work, outcome in zip(works, outcomes, strict=True)
+            ),
+            errors=errors,
+            decode_ms=decode_ms,
+            queue_ms=_first_wait(outcomes),
+        )
+
+    async def _outcomes(
+        self, works: Sequence[PageWork], ticket: Ticket
+    ) -> list[PageOutcome | PublicError]:
+        futures = [work.outcome for work in works]
+        try:
+            for work in works:
+                work.outcome.add_done_callback(lambda _done: ticket.page_done())
+                self._dispatcher.put(work)
+            await asyncio.wait(futures)
+        finally:
+            # The client is gone or the time is up: what still waits is not begun.
+            for future in futures:
+                future.cancel()
+        return [_outcome(future) for future in futures]
+
+    async def answer(
+        self, reading: Reading, upload: Upload, form: OcrForm, model: str, total_ms: float
+    ) -> dict[str, Any]:
+        """The JSON body, and the stored object when that is wanted."""
+        body = _body(reading, upload, form, self._metrics.engine, model, total_ms)
+        if form.save_to_s3 == "false" or not self._sink.configured:
+            return body
+        try:
+            stored = await self._sink.store(
+                reading.identifier, reading.created, _document(body, reading, upload)
+            )
+            body["s3"] = asdict(stored)
+        except StoreFailed as error:
+            if form.save_to_s3 == "required":
+                raise PublicError(502, "s3_failed", str(error)) from error
+            body["warnings"].append({"code": "s3_failed", "message": str(error)})
+        return body
+
+
+def _body(
+    reading: Reading, upload: Upload, form: OcrForm, engine: str, model: str, total_ms: float
+) -> dict[str, Any]:
+    times = {
+        "queue_ms": reading.queue_ms,
+        "decode_ms": reading.decode_ms,
+        "render_ms": reading.total("render_ms"),
+        "infer_ms": reading.total("infer_ms"),
+        "total_ms": total_ms,
+    }
+    return {
+        "id": reading.identifier,
+        "status": "partial" if reading.errors else "success",
+        "engine": engine,
+        "model": model,
+        **as_body(reading.pages, frozenset(form.include)),
+        "usage": {"pages": len(reading.pages), "bytes": upload.size},
+        "timings": {name: round(value, 1) for name, value in times.items()},
+        "warnings": _warnings(reading, form),
+    }
+
+
+def _document(body: dict[str, Any], reading: Reading, upload: Upload) -> bytes:
+    document = {
+        "created_at": reading.created.isoformat(),
+        "input": {
+            "name": upload.name,
+            "bytes": upload.size,
+            "sha256": upload.sha256,
+            "media_type": reading.found.media_type,
+            "page_count": reading.found.page_count,
+        },
+        "result": body,
+    }
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def _warnings(reading: Reading, form: OcrForm) -> list[dict[str, Any]]:
+    unsure = any(
+        page.text is not None and page.text.confidence_source is ConfidenceSource.NONE
+        for page in reading.pages
+    )
+    if form.min_confidence > 0 and unsure:
+        message = "This engine gives no confidence: min_confidence was not applied."
+        return [{"code": "no_confidence", "message": message}]
+    return []
+
+
+def _outcome(future: asyncio.Future[PageOutcome]) -> PageOutcome | PublicError:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, PublicError):
+        return error
+    raise error
+
+
+def _nothing_read(errors: Sequence[PublicError]) -> PublicError:
+    """The client's own mistake is said as such; everything else is the engine's."""
+    first = errors[0]
+    if first.status < 500:
+        return first
+    return PublicError(502, "engine_error", first.message, pages=len(errors))
+
+
+def _first_wait(outcomes: Sequence[PageOutcome | PublicError]) -> float:
+    waits = [one.queue_s for one in outcomes if isinstance(one, PageOutcome)]
+    return min(waits, default=0.0) * 1000
+
+
+def _page(number: int, outcome: PageOutcome | PublicError, form: OcrForm) -> Page:
+    if isinstance(outcome, PublicError):
+        return Page(number, 0, 0, form.dpi, PageStatus.FAILED, error=outcome.message)
+    image = outcome.image
+    return Page(
+        number=number,
+        width=image.width,
+        height=image.height,
+        dpi=image.dpi,
+        text=confident(_page_text.validate_python(outcome.text), form.min_confidence),
+        timings_ms={
+            "render_ms": round(outcome.render_s * 1000, 1),
+            "infer_ms": round(outcome.read_s * 1000, 1),
+        },
+    )
+
+
+def confident(text: PageText, least: float) -> PageText:
+    """Without the lines, and the blocks without lines, that the engine is less sure of."""
+    if least <= 0 or text.confidence_source is ConfidenceSource.NONE:
+        return text
+    blocks = tuple(kept for block in text.blocks if (kept := _confident(block, least)) is not None)
+    # Markdown that the engine wrote itself would still hold what was left out.
+    return text if blocks == text.blocks else replace(text, blocks=blocks, markdown=None)
+
+
+def _confident(block: Block, least: float) -> Block | None:
+    if not block.lines:
+        return block if block.confidence >= least else None
+    lines = tuple(line for line in block.lines if line.confidence >= least)
+    if len(lines) == len(block.lines):
+        return block
+    return (
+        replace(block, lines=lines, text="\n".join(line.text for line in lines)) if lines else None
+    )

@@ -1,0 +1,72 @@
+"""Every error as one JSON shape: `{"error": {"code", "message", "details"?}, "request_id"}`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from ocr_inference import logs
+from ocr_inference.errors import PublicError
+
+log = logging.getLogger("ocr_inference.http")
+
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+class ErrorBody(BaseModel):
+    code: str
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class Problem(BaseModel):
+    """What every error answer looks like."""
+
+    error: ErrorBody
+    request_id: str | None
+
+
+def problem(error: PublicError) -> JSONResponse:
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    details = dict(error.details)
+    headers: dict[str, str] = {}
+    if (retry_after := details.pop("retry_after", None)) is not None:
+        headers["Retry-After"] = str(retry_after)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if details:
+        body["details"] = details
+    return JSONResponse(
+        {"error": body, "request_id": logs.request_id.get()}, error.status, headers=headers
+    )
+
+
+def handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(PublicError)
+    async def public(request: Request, error: PublicError) -> JSONResponse:
+        request.scope.setdefault("state", {})["error_code"] = error.code
+        return problem(error)
+
+    @app.exception_handler(HTTPException)
+    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(error.status_code, f"http_{error.status_code}")
+        answer = problem(PublicError(error.status_code, code, str(error.detail)))
+        answer.headers.update(error.headers or {})  # Allow, on 405
+        return answer
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return problem(PublicError(422, "invalid_field", f"{where}: {first['msg']}"))
+
+    @app.exception_handler(Exception)
+    async def unexpected(_request: Request, error: Exception) -> JSONResponse:
+        log.error("unexpected error", exc_info=error)
+        return problem(PublicError(500, "internal_error", "The server failed; see its log."))

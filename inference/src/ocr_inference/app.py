@@ -1,0 +1,28 @@
+"""The HTTP application: routes and errors. Processes and signals are in `server`."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from ocr_inference.api.health.router import router as health_router
+from ocr_inference.api.home.router import router as home_router
+from ocr_inference.api.metrics.router import router as metrics_router
+from ocr_inference.api.ocr.router import router as ocr_router
+from ocr_inference.api.problem import handle_errors
+from ocr_inference.services import Services
+
+
+def create_app(services: Services) -> FastAPI:
+    # Swagger UI and ReDoc from a package, not a CDN: a cluster without a way out has docs too.
+    app = FastAPIOffline(
+        title="OCR server",
+        description="Reads documents: text, lines, boxes and confidence.",
+        version=services.version,
+        swagger_ui_parameters={"persistAuthorization": True},
+    )
+    app.state.services = services
+    handle_errors(app)
+    for router in (home_router, health_router, metrics_router, ocr_router):
+        app.include_router(router)
+    return app

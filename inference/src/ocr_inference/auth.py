@@ -1,0 +1,89 @@
+"""Bearer keys: one file a client in a directory, as Kubernetes mounts a Secret."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import time
+from pathlib import Path
+
+log = logging.getLogger("ocr_inference.auth")
+
+ANONYMOUS = "anonymous"
+"""The client when no keys are wanted."""
+
+_SCHEMES = ("bearer", "token")
+_CHECK_EVERY_S = 1.0
+"""The directory is looked at no more often than this; a rotated key works after as much."""
+
+_Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class KeyRing:
+    """The keys in `directory`, read again when it changes. Names are clients, contents are keys."""
+
+    def __init__(self, directory: Path, wanted: bool) -> None:
+        self.wanted = wanted
+        self._directory = directory
+        self._digests: dict[str, bytes] = {}
+        self._signature: _Signature | None = None
+        self._checked = float("-inf")
+
+    @property
+    def missing(self) -> bool:
+        """Keys are wanted and there are none: nobody can be let in."""
+        if not self.wanted:
+            return False
+        self._refresh()
+        return not self._digests
+
+    def client(self, authorization: str | None) -> str | None:
+        """Who sent this `Authorization` header; None when nobody we know."""
+        if not self.wanted:
+            return ANONYMOUS
+        self._refresh()
+        scheme, _, key = (authorization or "").partition(" ")
+        if scheme.lower() not in _SCHEMES:
+            return None
+        digest = _digest(key.strip().encode())
+        found = None
+        # All are compared, digest to digest: the time tells neither a key's content nor its place.
+        for client, known in self._digests.items():
+            if hmac.compare_digest(digest, known):
+                found = client
+        return found
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        if now - self._checked < _CHECK_EVERY_S:
+            return
+        self._checked = now
+        try:
+            files = sorted(
+                path
+                for path in self._directory.iterdir()
+                # ..data and ..2026_… are how the kubelet swaps a mounted Secret at once.
+                if not path.name.startswith(".") and path.is_file()
+            )
+            signature = tuple(_stamp(path) for path in files)
+            if signature == self._signature:
+                return
+            keys = {path.name: path.read_bytes().strip() for path in files}
+        except OSError as error:
+            if self._signature is not None or self._digests:
+                log.warning("the keys cannot be read: %s", error.strerror)
+            self._digests, self._signature = {}, None
+            return
+        self._digests = {name: _digest(key) for name, key in keys.items() if key}
+        self._signature = signature
+        log.info("keys read", extra={"clients": len(self._digests)})
+
+
+def _stamp(path: Path) -> tuple[str, int, int, int]:
+    status = path.stat()
+    return path.name, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -1,0 +1,111 @@
+"""A child process of the server: one role, one call at a time, all of it in the main thread.
+
+The main thread and not a worker: paddle imported in a thread that later ends breaks every call
+after it. Signals are the parent's business; a child ends when its socket or its parent does.
+Run as `python -m ocr_inference.engine.child ROLE FD PARENT`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+from ocr_inference.engine import wire
+from ocr_inference.engine.wire import Message
+from ocr_inference.errors import PublicError
+
+log = logging.getLogger("ocr_inference.child")
+
+Emit = Callable[[Message], None]
+Handlers = Mapping[str, Callable[[Message], Message]]
+
+ROLES = {
+    "engine": "ocr_inference.engine.engine_role",
+    "decode": "ocr_inference.engine.decode_role",
+}
+NICE = 5
+"""The HTTP process comes first: a probe must be answered while every core is busy reading."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+class RoleFailed(Exception):
+    """The role cannot start; it has said why, the child ends."""
+
+
+class Role(Protocol):
+    """What a role's module offers."""
+
+    def start(self, config: Message, emit: Emit) -> Handlers:
+        """Prepare and return the calls it answers. `emit` sends an event to the parent."""
+        ...
+
+
+def main() -> None:
+    role, fd, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    _belong_to(parent)
+    logging.basicConfig(level=logging.INFO, format=f"{role}: %(message)s", stream=sys.stderr)
+    sock = socket.socket(fileno=fd)
+    # Not for grandchildren: one that lives on would hide the end of this child from the parent.
+    sock.set_inheritable(False)
+    config = wire.receive(sock)
+    if config is None:
+        return
+    module = cast("Role", importlib.import_module(ROLES[role]))
+    try:
+        handlers = module.start(config, lambda event: wire.send(sock, event))
+    except RoleFailed:
+        sys.exit(1)
+    _take_signals()  # again: paddle's C++ takes SIGTERM when it is imported
+    while (call := wire.receive(sock)) is not None:
+        wire.send(sock, answer(handlers, call))
+
+
+def answer(handlers: Handlers, call: Message) -> Message:
+    """The reply to one call. Never raises: an unknown failure costs this call, not the child."""
+    try:
+        result = handlers[call["op"]](call)
+        reply = {"id": call["id"], "result": result}
+        wire.encode(reply)
+        return reply
+    except Exception as error:
+        return {"id": call["id"], "error": _as_error(error)}
+
+
+def _as_error(error: Exception) -> Message:
+    if not isinstance(error, PublicError):
+        log.exception("call failed")
+        error = PublicError(502, "engine_error", "The page failed by an internal error.")
+    return {
+        "status": error.status,
+        "code": error.code,
+        "message": error.message,
+        "details": error.details,
+    }
+
+
+def _belong_to(parent: int) -> None:
+    _take_signals()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before prctl could tell us
+        os._exit(1)
+    os.nice(NICE)
+    # Standard output carries the server's JSON log; a library's prints go where stderr goes.
+    os.dup2(2, 1)
+
+
+def _take_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    main()

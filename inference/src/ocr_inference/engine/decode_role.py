@@ -1,0 +1,36 @@
+"""The decode child: tells formats and sizes, and turns one page per call into a raw image file."""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import asdict
+from pathlib import Path
+
+from ocr_inference.engine.child import Emit, Handlers
+from ocr_inference.engine.wire import Message
+
+_ADDRESS_SPACE_BYTES = 3 * 1024**3
+"""40 megapixels need 0.5 GiB in PDFium and Pillow together; a bomb wants all there is."""
+
+
+def start(config: Message, emit: Emit) -> Handlers:
+    # One thread: the engine child has the cores, and every BLAS thread would reserve address space.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
+
+    from ocr_inference.pipeline.decode import Limits, inspect, render
+
+    limits = Limits(max_pages=config["max_pages"], max_pixels=config["max_pixels"])
+
+    def inspect_call(call: Message) -> Message:
+        return asdict(inspect(Path(call["path"]), call["pages"], limits))
+
+    def render_call(call: Message) -> Message:
+        image, dpi = render(Path(call["path"]), call["number"], call["dpi"], limits)
+        image.tofile(call["out"])
+        height, width = image.shape[:2]
+        return {"height": height, "width": width, "dpi": dpi}
+
+    emit({"event": "ready"})
+    return {"inspect": inspect_call, "render": render_call}

@@ -1,0 +1,102 @@
+"""The decode child, one call at a time, replaced when a file crashes it or keeps it too long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocr_inference.engine.host import Child, ChildLost
+from ocr_inference.engine.supervisor import RawPage
+from ocr_inference.engine.wire import Message
+from ocr_inference.errors import PublicError
+
+log = logging.getLogger("ocr_inference.decode")
+
+DECODE_DEADLINE_S = 30.0
+"""An A4 page takes well under a second; what takes this long never ends."""
+
+RECYCLE_CALLS = 1000
+"""Decoders leak a little; a fresh child costs half a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is known of an upload before anything is decoded. Pages are 1-based."""
+
+    media_type: str
+    page_count: int
+    page_numbers: tuple[int, ...]
+
+
+class Decoder:
+    def __init__(self, spawn: Callable[[], Child], on_replaced: Callable[[str], None]) -> None:
+        self._spawn = spawn
+        self._on_replaced = on_replaced
+        self._child: Child | None = None
+        self._calls = 0
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start the child before the first file comes."""
+        async with self._turn:
+            await self._running_child()
+
+    async def inspect(self, path: Path, pages: str | None) -> Inspection:
+        found = await self._call("inspect", path=str(path), pages=pages)
+        return Inspection(
+            media_type=found["media_type"],
+            page_count=found["page_count"],
+            page_numbers=tuple(found["page_numbers"]),
+        )
+
+    async def render(self, path: Path, number: int, dpi: int, out: Path) -> RawPage:
+        page = await self._call("render", path=str(path), number=number, dpi=dpi, out=str(out))
+        return RawPage(out, page["height"], page["width"], page["dpi"])
+
+    async def end(self) -> None:
+        if self._child is not None:
+            await self._child.end()
+
+    async def _call(self, op: str, **arguments: Any) -> Message:
+        # Shielded: a client that goes away must neither leave its call in the way of the next
+        # file's, nor make us start a new child for every connection it drops.
+        return await asyncio.shield(asyncio.create_task(self._call_in_turn(op, arguments)))
+
+    async def _call_in_turn(self, op: str, arguments: Message) -> Message:
+        async with self._turn:
+            child = await self._running_child()
+            self._calls += 1
+            try:
+                async with asyncio.timeout(DECODE_DEADLINE_S):
+                    return await child.call(op, **arguments)
+            except TimeoutError:
+                await self._replace(child, "hung")
+                raise PublicError(
+                    400, "decode_failed", f"The file was not decoded in {DECODE_DEADLINE_S:.0f} s."
+                ) from None
+            except ChildLost:
+                await self._replace(child, "crashed")
+                raise PublicError(
+                    400, "decode_failed", "The decoder ended while it was reading this file."
+                ) from None
+
+    async def _replace(self, child: Child, why: str) -> None:
+        log.warning("the decode child is replaced", extra={"reason": why})
+        self._on_replaced(why)
+        await child.end()
+        self._child = None
+
+    async def _running_child(self) -> Child:
+        child = self._child
+        if child is not None and (child.lost.is_set() or self._calls >= RECYCLE_CALLS):
+            await child.end()
+            child = None
+        if child is None:
+            child = self._spawn()
+            await child.attach(lambda _event: None)
+            self._child, self._calls = child, 0
+        return child

@@ -1,0 +1,103 @@
+"""The engine child: loads the model through timed phases, then reads one page per call."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ocr_inference.engine.base import (
+    Engine,
+    EngineConfig,
+    EngineError,
+    Phase,
+    ReadOptions,
+    UnsupportedOption,
+)
+from ocr_inference.engine.child import Emit, Handlers, RoleFailed
+from ocr_inference.engine.registry import make_engine, resolve_version
+from ocr_inference.engine.wire import Message
+from ocr_inference.errors import PublicError
+
+log = logging.getLogger("ocr_inference.engine")
+
+
+def start(config: Message, emit: Emit) -> Handlers:
+    engine = _load(_config(config), emit)
+    return {"read": lambda call: _read(engine, call)}
+
+
+def _config(message: Message) -> EngineConfig:
+    return EngineConfig(
+        **{
+            **message,
+            "languages": tuple(message["languages"]),
+            "cache_dir": Path(message["cache_dir"]),
+        }
+    )
+
+
+def _load(config: EngineConfig, emit: Emit) -> Engine:
+    where = ""
+    try:
+        version = resolve_version(config.model, config.version)
+        engine = make_engine(config)
+        phases = engine.phases()
+        emit({"event": "phases", "names": [phase.name for phase in phases], "version": version})
+        for phase in phases:
+            where = f"{phase.name}: "
+            _run(phase, emit)
+        facts = engine.facts()
+    except Exception as error:
+        log.exception("load failed")
+        emit({"event": "failed", "message": where + _sentence(error), "at": time.monotonic()})
+        raise RoleFailed from error
+    emit(
+        {
+            "event": "ready",
+            "versions": facts.versions,
+            "device": facts.device,
+            "at": time.monotonic(),
+        }
+    )
+    return engine
+
+
+def _run(phase: Phase, emit: Emit) -> None:
+    # CLOCK_MONOTONIC is one clock for all processes, so the child's own times are used:
+    # the parent may be busy with its imports when the first phases end.
+    emit({"event": "phase", "name": phase.name, "state": "running", "at": time.monotonic()})
+    try:
+        phase.run()
+    except BaseException:
+        emit({"event": "phase", "name": phase.name, "state": "failed", "at": time.monotonic()})
+        raise
+    emit({"event": "phase", "name": phase.name, "state": "done", "at": time.monotonic()})
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, EngineError):
+        return str(error)
+    # What a library raises is often the only hint there is (a missing file, a CUDA error).
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+
+
+def _read(engine: Engine, call: Message) -> Message:
+    # Copy on write: an engine may draw on its image, the file stays as it is and nothing is copied.
+    image = np.memmap(
+        call["image"], dtype=np.uint8, mode="c", shape=(call["height"], call["width"], 3)
+    )
+    options = ReadOptions(dpi=call["dpi"], languages=tuple(call["languages"]))
+    try:
+        return asdict(engine.read(np.asarray(image), options, call["timeout"]))
+    except UnsupportedOption as error:
+        raise PublicError(422, "unsupported_option", str(error)) from error
+    except EngineError as error:
+        raise PublicError(502, "engine_error", str(error)) from error
+    except TimeoutError as error:
+        raise PublicError(
+            504, "deadline_exceeded", "The page was not read before its deadline."
+        ) from error

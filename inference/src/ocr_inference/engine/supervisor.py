@@ -1,0 +1,228 @@
+"""Keeps one engine child: loads it, replaces it when it ends or hangs, says how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ocr_inference.engine.host import Child, ChildLost
+from ocr_inference.engine.wire import Message
+from ocr_inference.errors import PublicError
+from ocr_inference.startup import StartRecord
+
+log = logging.getLogger("ocr_inference.engine")
+
+SHORTEST_BACKOFF_S = 1.0
+LONGEST_BACKOFF_S = 60.0
+PROVEN_S = 60.0
+"""A child that was ready this long, or read a page, was worth loading."""
+
+
+class EngineState(StrEnum):
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+    """The last load failed; it is tried again after a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawPage:
+    """A decoded page in a file: height by width by 3 bytes, BGR."""
+
+    path: Path
+    height: int
+    width: int
+    dpi: int
+
+
+class EngineSupervisor:
+    """`run` is the life of the engine; `read` uses it; the rest are questions."""
+
+    def __init__(
+        self,
+        spawn: Callable[[], Child],
+        first: Child,
+        first_spawned: float,
+        record: StartRecord,
+        heartbeat_deadline: float,
+        on_replaced: Callable[[str], None],
+    ) -> None:
+        self._spawn = spawn
+        self._child = first
+        self._record = record
+        self._heartbeat_deadline = heartbeat_deadline
+        self._on_replaced = on_replaced
+        self.state = EngineState.LOADING
+        self.error: str | None = None
+        self.was_ready = False
+        self._ready = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._load_began = first_spawned
+        self._load_seconds = 0.0
+        self._lost_in_call: float | None = None
+        self._replacement_failed = False
+        self._answered = False
+        self._why = "crashed"
+
+    async def run(self) -> None:
+        fruitless = 0
+        try:
+            while True:
+                loaded = await self._load()
+                since = _now()
+                if loaded:
+                    await self._child.lost.wait()
+                    self._note_lost()
+                proven = loaded and (self._answered or _now() - since >= PROVEN_S)
+                fruitless = 0 if proven else fruitless + 1
+                # The first loss of a working child is replaced at once: its pages are waiting.
+                if not loaded or fruitless > 1:
+                    await self._back_off(fruitless)
+                await self._next_child()
+        finally:
+            await self._child.end()
+
+    async def wait_ready(self) -> None:
+        await self._ready.wait()
+
+    def want(self) -> None:
+        """There is work: a load that is waiting to be tried again is tried now."""
+        self._wanted.set()
+
+    async def read(self, page: RawPage, languages: tuple[str, ...], within: float) -> Message:
+        """Read one page `within` seconds; silence for H more ends the child."""
+        child = self._child
+        if not self._ready.is_set():
+            raise PublicError(503, "engine_unavailable", "The engine is being replaced.")
+        try:
+            async with asyncio.timeout(within + self._heartbeat_deadline):
+                result = await child.call(
+                    "read",
+                    image=str(page.path),
+                    height=page.height,
+                    width=page.width,
+                    dpi=page.dpi,
+                    languages=languages,
+                    timeout=within,
+                )
+        except TimeoutError:
+            self._lost_in_call = _now()
+            self._why = "hung"
+            log.error("the engine is silent beyond its deadline and is replaced")
+            child.kill()
+            await child.lost.wait()
+            raise PublicError(
+                504, "deadline_exceeded", "The engine hung on this page and was replaced."
+            ) from None
+        except ChildLost:
+            self._lost_in_call = _now()
+            raise PublicError(
+                502, "engine_error", "The engine ended while it was reading this page."
+            ) from None
+        self._answered = True
+        return result
+
+    def alive(self, now: float) -> bool:
+        """False when a replacement did not help after the engine was lost in a call.
+
+        Loading, backing off and failing are alive: restarting the container would only do the
+        same again, and drop what waits. A replacement may take as long as earlier loads did.
+        """
+        if self._lost_in_call is None:
+            return True
+        patience = self._heartbeat_deadline + 2 * self._load_seconds
+        return not self._replacement_failed and now - self._lost_in_call <= patience
+
+    def seconds_to_ready(self, now: float) -> float:
+        """An honest guess for Retry-After.
+
+        What earlier loads took; before there was one, as long again as this one has taken so far.
+        """
+        elapsed = now - self._load_began
+        return max(1.0, self._load_seconds - elapsed if self._load_seconds else elapsed)
+
+    async def _load(self) -> bool:
+        """True when the child is ready, False when the load failed."""
+        self._ready.clear()
+        self._answered = False
+        await self._child.attach(self._on_event)
+        ready = asyncio.create_task(self._ready.wait())
+        lost = asyncio.create_task(self._child.lost.wait())
+        try:
+            await asyncio.wait({ready, lost}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+            lost.cancel()
+        if self._ready.is_set() and not self._child.lost.is_set():
+            return True
+        if self.state is not EngineState.FAILED:
+            self._fail("The engine process ended while it was loading.", _now())
+        await self._child.end()
+        return False
+
+    async def _next_child(self) -> None:
+        while True:
+            try:
+                self._child = self._spawn()
+                break
+            except OSError as error:  # no memory or no process IDs left: both pass
+                self._fail(f"The engine process cannot be started: {error.strerror}.", _now())
+                await asyncio.sleep(SHORTEST_BACKOFF_S)
+        self._load_began = _now()
+        self._record.spawned(self._load_began)
+        self.state = EngineState.LOADING
+
+    def _on_event(self, event: Message) -> None:
+        match event["event"]:
+            case "phases":
+                self._record.planned(event["names"], event["version"])
+            case "phase":
+                self._record.phase(event["name"], event["state"], event["at"])
+                log.info("phase", extra={"phase": event["name"], "state": event["state"]})
+            case "failed":
+                self._fail(event["message"], event["at"])
+            case "ready":
+                self._succeed(event)
+
+    def _succeed(self, event: Message) -> None:
+        self._record.ready(event["versions"], event["device"])
+        self._load_seconds = max(self._load_seconds, event["at"] - self._load_began)
+        self.state, self.error = EngineState.READY, None
+        self.was_ready = True
+        self._lost_in_call, self._replacement_failed = None, False
+        self._ready.set()
+        log.info("engine ready", extra={"seconds": round(event["at"] - self._load_began, 3)})
+
+    def _fail(self, sentence: str, at: float) -> None:
+        self._record.failed(sentence, at)
+        self.state, self.error = EngineState.FAILED, sentence
+        self._replacement_failed = self._lost_in_call is not None
+        log.error("load failed: %s", sentence)
+
+    def _note_lost(self) -> None:
+        self._ready.clear()
+        self.state = EngineState.LOADING
+        self._on_replaced(self._why)
+        log.warning("the engine child is replaced", extra={"reason": self._why})
+        self._why = "crashed"
+
+    async def _back_off(self, fruitless: int) -> None:
+        seconds = min(LONGEST_BACKOFF_S, SHORTEST_BACKOFF_S * 2 ** min(fruitless - 1, 10))
+        seconds *= random.uniform(0.75, 1.0)  # noqa: S311 - replicas must not retry in step
+        self._wanted.clear()
+        # A request asks for a try, a stream of them must not ask for a hundred a minute.
+        await asyncio.sleep(min(seconds, SHORTEST_BACKOFF_S))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds - SHORTEST_BACKOFF_S):
+                await self._wanted.wait()
+
+
+def _now() -> float:
+    return time.monotonic()

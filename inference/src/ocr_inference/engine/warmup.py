@@ -1,0 +1,29 @@
+"""A page to read before the first client's: no client pays for what is made at first use."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from ocr_inference.engine.base import Engine, EngineError, Image, ReadOptions
+
+_SIZE = (800, 240)
+_LINES = ("Warming up", "One small page", "is read before the first")
+
+
+def page() -> Image:
+    """A few lines of print in Pillow's own font."""
+    sheet = Pillow.new("RGB", _SIZE, "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=40)
+    for row, line in enumerate(_LINES):
+        draw.text((40, 25 + 70 * row), line, fill="black", font=font)
+    return np.ascontiguousarray(np.asarray(sheet)[:, :, ::-1])
+
+
+def warm(engine: Engine) -> None:
+    """Read it; an engine that finds nothing on it would find nothing on a client's page either."""
+    read = engine.read(page(), ReadOptions(), None)
+    if not any(block.text.strip() for block in read.blocks):
+        raise EngineError("The engine loaded but read nothing on its warm-up page.")

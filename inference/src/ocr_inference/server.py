@@ -1,0 +1,222 @@
+"""The HTTP process: puts the parts together, runs them, and ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from uvicorn.config import Config
+from uvicorn.server import Server
+
+from ocr_inference import lifecycle, scripted_http
+from ocr_inference.api.envelope import BodyLimits, Envelope
+from ocr_inference.api.ocr.service import OcrService
+from ocr_inference.app import create_app
+from ocr_inference.auth import KeyRing
+from ocr_inference.engine.decoder import Decoder
+from ocr_inference.engine.host import Child, running_pids
+from ocr_inference.engine.spawn import decode_spawner
+from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
+from ocr_inference.folders import Folders
+from ocr_inference.http_protocol import header_limited
+from ocr_inference.lifecycle import Lifecycle
+from ocr_inference.metrics import Metrics
+from ocr_inference.reading.dispatch import Dispatcher
+from ocr_inference.reading.queue import Admission
+from ocr_inference.services import Services
+from ocr_inference.settings import Settings
+from ocr_inference.sinks.s3 import S3Sink
+from ocr_inference.startup import StartRecord
+from ocr_inference.workspace import Workspace
+
+log = logging.getLogger("ocr_inference.server")
+
+KEEP_ALIVE_S = 75
+"""Longer than the 60 s of most load balancers, so that they and not we close idle connections."""
+
+CLOSE_S = 5
+"""For answers on their way when the drain is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What was begun before the HTTP libraries were imported. Times are CLOCK_MONOTONIC."""
+
+    began: float
+    cpu_limit: float | None
+    spawn_engine: Callable[[], Child]
+    first_child: Child
+    spawned: float
+    hang_after: float | None
+
+
+def run(settings: Settings, start: Start) -> None:
+    """Serve until told to end. Does not return: threads stuck in a dead volume or bucket must not
+    hold the exit."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        code = runner.run(_serve(settings, start))
+        logging.shutdown()
+        os._exit(code)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+class _Server(Server):
+    """uvicorn without its signal handlers, telling when it listens."""
+
+    def __init__(self, config: Config, on_listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_listening()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    services: Services
+    decoder: Decoder
+    dispatcher: Dispatcher
+
+
+async def _serve(settings: Settings, start: Start) -> int:
+    parts = _build(settings, start)
+    services = parts.services
+    app = create_app(services)
+    later: list[asyncio.Future[object]] = []
+    server = _Server(_config(services, app), lambda: later.extend(_listening(parts, app)))
+    loop = asyncio.get_running_loop()
+    lifecycle.handle_signals(
+        was_ready=lambda: services.engine.was_ready,
+        drain=_drainer(services, server),
+        abandon=services.workspace.close,
+        loop=loop,
+    )
+    if os.getpid() == 1:
+        loop.add_signal_handler(signal.SIGCHLD, lifecycle.reap_orphans, running_pids)
+    if start.hang_after is not None:
+        scripted_http.hang_after(start.hang_after)
+    tasks = [
+        asyncio.create_task(services.engine.run(), name="engine"),
+        asyncio.create_task(parts.dispatcher.run(), name="dispatcher"),
+    ]
+    for task in tasks:
+        task.add_done_callback(lambda done: _broken(done, server))
+    await server.serve()
+    broken = any(task.done() for task in tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    await parts.decoder.end()
+    services.workspace.close()
+    return 1 if broken else 0
+
+
+def _build(settings: Settings, start: Start) -> _Parts:
+    number = version("ocr-inference")
+    metrics = Metrics(number, settings.model)
+    record = StartRecord(
+        settings.model, settings.model_version, settings.backend, start.cpu_limit, start.began
+    )
+    record.spawned(start.spawned)
+    engine = EngineSupervisor(
+        start.spawn_engine,
+        start.first_child,
+        start.spawned,
+        record,
+        settings.heartbeat_deadline_s,
+        lambda why: metrics.worker_restarts.labels("engine", why).inc(),
+    )
+    workspace = Workspace(settings.temp_dir)
+    admission = Admission(settings.queue_max_pages)
+    metrics.watch(lambda: admission.pages, lambda: engine.state is EngineState.READY)
+    decoder = Decoder(
+        decode_spawner(settings), lambda why: metrics.worker_restarts.labels("decode", why).inc()
+    )
+    dispatcher = Dispatcher(workspace, decoder, engine, admission, metrics)
+    sink = S3Sink(settings, metrics)
+    services = Services(
+        settings=settings,
+        version=number,
+        record=record,
+        engine=engine,
+        lifecycle=Lifecycle(settings.lame_duck_s, settings.drain_timeout_s),
+        admission=admission,
+        keys=KeyRing(settings.keys_dir, wanted=settings.auth_mode == "Token"),
+        sink=sink,
+        metrics=metrics,
+        workspace=workspace,
+        folders=Folders(settings.output_dir, settings.temp_dir),
+        ocr=OcrService(decoder, dispatcher, sink, metrics, settings.sync_timeout_s),
+    )
+    return _Parts(services, decoder, dispatcher)
+
+
+def _config(services: Services, app: FastAPI) -> Config:
+    settings = services.settings
+    limits = BodyLimits(settings.max_upload_bytes, settings.upload_timeout_s)
+    return Config(
+        Envelope(app, limits, services.lifecycle, services.metrics),
+        host=settings.host,
+        port=settings.port,
+        http=header_limited(settings.header_timeout_s),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=CLOSE_S,
+    )
+
+
+def _listening(parts: _Parts, app: FastAPI) -> list[asyncio.Future[object]]:
+    """The process answers from now on; what was not needed for that is begun."""
+    services = parts.services
+    services.record.answering(time.monotonic())
+    services.folders.watch()
+    services.sink.prepare()
+    return [
+        asyncio.ensure_future(parts.decoder.start()),
+        # Takes a while, and on the loop the first visitor of /docs would hold up the probes.
+        asyncio.ensure_future(asyncio.to_thread(app.openapi)),
+    ]
+
+
+def _drainer(services: Services, server: Server) -> Callable[[bool], None]:
+    draining: list[asyncio.Task[None]] = []
+
+    async def drain(patient: bool) -> None:
+        await services.lifecycle.drain(patient)
+        server.should_exit = True
+
+    def begin(patient: bool) -> None:
+        if not draining:
+            draining.append(asyncio.create_task(drain(patient)))
+
+    return begin
+
+
+def _broken(task: asyncio.Task[None], server: Server) -> None:
+    """A part that must run for ever has ended: better a new container than a server without it."""
+    if not task.cancelled():
+        log.critical("the %s stopped", task.get_name(), exc_info=task.exception())
+        server.should_exit = True

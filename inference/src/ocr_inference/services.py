@@ -1,0 +1,95 @@
+"""What the routes work with, put together once in `server`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from ocr_inference.api.ocr.service import OcrService
+from ocr_inference.auth import KeyRing
+from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
+from ocr_inference.errors import PublicError
+from ocr_inference.folders import Folders
+from ocr_inference.lifecycle import Lifecycle, Stage
+from ocr_inference.metrics import Metrics
+from ocr_inference.reading.queue import Admission
+from ocr_inference.settings import Settings
+from ocr_inference.sinks.s3 import S3Sink
+from ocr_inference.startup import StartRecord, StartWarning
+from ocr_inference.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    version: str
+    record: StartRecord
+    engine: EngineSupervisor
+    lifecycle: Lifecycle
+    admission: Admission
+    keys: KeyRing
+    sink: S3Sink
+    metrics: Metrics
+    workspace: Workspace
+    folders: Folders
+    ocr: OcrService
+
+    @property
+    def model_name(self) -> str:
+        return f"{self.record.model} {self.record.version}".strip()
+
+    def warnings(self) -> list[StartWarning]:
+        """What an administrator has to mend; the server works on as far as it can."""
+        found = []
+        if self.keys.missing:
+            found.append(
+                StartWarning(
+                    code="secret_missing",
+                    message="the key Secret is not mounted or empty: "
+                    "every request is refused with 401",
+                )
+            )
+        if self.sink.credentials_missing:
+            found.append(
+                StartWarning(
+                    code="secret_missing",
+                    message="the S3 credentials are not mounted or incomplete: "
+                    "results are not stored",
+                )
+            )
+        return found
+
+    def not_ready_reason(self) -> str | None:
+        """Why no traffic should come here; None when it should."""
+        if self.lifecycle.stage is not Stage.SERVING:
+            return "draining"
+        if self.engine.state is not EngineState.READY:
+            return f"engine {self.engine.state}"
+        if self.keys.missing:
+            return "no keys"
+        return None
+
+    def check_can_work(self) -> None:
+        """Refuse new work that could not be done. An engine being replaced is worth waiting for."""
+        if self.lifecycle.stage is Stage.DRAINING:
+            raise PublicError(503, "draining", "The server is ending.", retry_after=1)
+        failed = self.engine.state is EngineState.FAILED
+        if self.engine.was_ready and not failed:
+            return
+        if failed:
+            self.engine.want()
+        message = (
+            f"The load failed and is tried again: {self.engine.error}"
+            if failed
+            else ("The model is still loading.")
+        )
+        seconds = round(self.engine.seconds_to_ready(time.monotonic()))
+        raise PublicError(503, "not_ready", message, retry_after=min(300, max(1, seconds)))
+
+
+def services_of(request: Request) -> Services:
+    services = request.app.state.services
+    assert isinstance(services, Services)  # noqa: S101 - for the type checker
+    return services

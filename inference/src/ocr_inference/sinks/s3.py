@@ -1,0 +1,177 @@
+"""Results in an S3 bucket: one JSON object a request, under a key of our own. Never the input."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ocr_inference.metrics import Metrics
+from ocr_inference.settings import Settings
+
+log = logging.getLogger("ocr_inference.s3")
+
+STORE_DEADLINE_S = 20.0
+"""A client waits for its text: a bucket slower than this counts as down."""
+
+_CONNECT_S, _READ_S, _ATTEMPTS, _THREADS = 3, 10, 3, 4
+
+_EXISTS = 412
+_NO_CONDITIONAL_WRITES = frozenset((400, 501))
+
+
+class StoreFailed(Exception):
+    """The bucket did not take the result; the sentence is public."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    bucket: str
+    key: str
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Credentials:
+    access_key: str
+    secret_key: str
+
+
+class S3Sink:
+    """boto3 is imported in a thread of this sink, so that neither the start nor the loop waits."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
+        self._client: tuple[_Credentials, Any] | None = None
+        self._conditional = True
+
+    @property
+    def configured(self) -> bool:
+        return self._settings.s3_configured
+
+    @property
+    def credentials_missing(self) -> bool:
+        return self.configured and self._credentials() is None
+
+    def prepare(self) -> None:
+        """Import boto3 now and not with the first request."""
+        if self.configured:
+            self._threads.submit(_import_boto3)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def store(self, identifier: str, created: datetime, body: bytes) -> StoredObject:
+        key = f"{self._settings.s3_prefix}{created:%Y/%m/%d}/{identifier}.json"
+        loop = asyncio.get_running_loop()
+        result = "failed"
+        try:
+            async with asyncio.timeout(STORE_DEADLINE_S):
+                etag = await loop.run_in_executor(self._threads, self._put, key, body)
+            result = "ok"
+        except TimeoutError:
+            raise StoreFailed(f"S3 did not answer in {STORE_DEADLINE_S:.0f} s.") from None
+        except StoreFailed:
+            raise
+        except Exception as error:
+            log.warning("put failed: %s", error)
+            raise StoreFailed("S3 did not take the result.") from error
+        finally:
+            self._metrics.s3_operations.labels("put", result).inc()
+        return StoredObject(self._settings.s3_bucket, key, etag)
+
+    def _put(self, key: str, body: bytes) -> str | None:
+        from botocore.exceptions import ClientError
+
+        arguments: dict[str, Any] = {
+            "Bucket": self._settings.s3_bucket,
+            "Key": key,
+            "Body": body,
+            "ContentType": "application/json",
+            # The one checksum that every S3-compatible endpoint checks.
+            "ContentMD5": base64.b64encode(_md5(body).digest()).decode(),
+        }
+        client = self._connected()
+        if self._conditional:
+            try:
+                return _etag(client.put_object(**arguments, IfNoneMatch="*"))
+            except ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                if status == _EXISTS:
+                    # The key is ours alone: an earlier attempt arrived and its answer was lost.
+                    return str(_md5(body).hexdigest())
+                if status not in _NO_CONDITIONAL_WRITES:
+                    raise
+        answer = client.put_object(**arguments)
+        if self._conditional:
+            log.info("this S3 endpoint has no conditional writes")
+            self._conditional = False
+        return _etag(answer)
+
+    def _connected(self) -> Any:
+        credentials = self._credentials()
+        if credentials is None:
+            raise StoreFailed("The S3 credentials are missing.")
+        if self._client is None or self._client[0] != credentials:
+            self._client = (credentials, _connect(self._settings, credentials))
+        return self._client[1]
+
+    def _credentials(self) -> _Credentials | None:
+        settings = self._settings
+        # Read every time: a rotated Secret is to work without a restart.
+        directory = settings.s3_credentials_dir
+        access = _read(directory / "access-key") or settings.s3_access_key.get_secret_value()
+        secret = _read(directory / "secret-key") or settings.s3_secret_key.get_secret_value()
+        return _Credentials(access, secret) if access and secret else None
+
+
+def _import_boto3() -> None:
+    import boto3  # noqa: F401
+
+
+def _connect(settings: Settings, credentials: _Credentials) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        config=Config(
+            connect_timeout=_CONNECT_S,
+            read_timeout=_READ_S,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            max_pool_connections=_THREADS,
+            # Host-style needs a wildcard name, which few self-hosted endpoints have.
+            s3={"addressing_style": "path"},
+            # boto3's newer checksum trailers are refused by endpoints that are not AWS.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def _md5(body: bytes) -> Any:
+    return hashlib.md5(body, usedforsecurity=False)
+
+
+def _etag(answer: dict[str, Any]) -> str | None:
+    etag = answer.get("ETag")
+    return etag.strip('"') if isinstance(etag, str) else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

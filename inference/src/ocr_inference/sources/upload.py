@@ -1,0 +1,192 @@
+"""A multipart body streamed to disk, under a name of our own.
+
+Not Starlette's form parser: it spools to an unnamed file, which would have to be copied for the
+decode child, and has no limit for a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from ocr_inference.errors import PublicError
+
+MAX_FIELDS = 32
+MAX_FIELD_BYTES = 64 * 1024
+_WRITE_BYTES = 1024 * 1024
+"""Written and hashed in a thread in pieces of this size, so that a disk never stops the loop."""
+
+_UNSAFE = re.compile(r"[^\w.\- ()]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A received file. `name` is for people: it names nothing on our side."""
+
+    path: Path
+    name: str
+    size: int
+    sha256: str
+    fields: dict[str, list[str]]
+
+
+@dataclass(slots=True)
+class _Part:
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    name: str = ""
+    file_name: str | None = None
+    data: bytearray = field(default_factory=bytearray)
+
+
+async def receive_upload(content_type: str, body: AsyncIterator[bytes], path: Path) -> Upload:
+    """Read the whole body. The one part called `file` goes to `path`, the others are fields."""
+    receiver = _Receiver(_boundary(content_type))
+    digest, size = hashlib.sha256(), 0
+    with await asyncio.to_thread(path.open, "wb") as target:
+
+        def keep(data: bytes) -> None:
+            target.write(data)
+            digest.update(data)
+
+        async for chunk in body:
+            receiver.feed(chunk)
+            if len(receiver.file_data) >= _WRITE_BYTES:
+                data = receiver.take_file_data()
+                size += len(data)
+                await asyncio.to_thread(keep, data)
+        data = receiver.take_file_data()
+        size += len(data)
+        await asyncio.to_thread(keep, data)
+    receiver.finish()
+    return Upload(path, clean_name(receiver.file_name), size, digest.hexdigest(), receiver.fields)
+
+
+def clean_name(name: str) -> str:
+    """The last part of a client's path, without what could act on a terminal or a shell."""
+    base = re.split(r"[/\\]", name)[-1]
+    return _UNSAFE.sub("_", base).strip(". ")[:128] or "document"
+
+
+def _boundary(content_type: str) -> bytes:
+    kind, parameters = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        raise PublicError(
+            415, "unsupported_media_type", "Send multipart/form-data with the document as `file`."
+        )
+    boundary = parameters.get(b"boundary")
+    if not boundary:
+        raise PublicError(400, "invalid_multipart", "The multipart boundary is missing.")
+    return boundary
+
+
+class _Receiver:
+    """Sorts what the parser finds: file bytes aside, fields as text."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.fields: dict[str, list[str]] = {}
+        self.file_name = ""
+        self.file_data = bytearray()
+        self._files = 0
+        self._field_count = 0
+        self._part = _Part()
+        self._header = (bytearray(), bytearray())
+        self._ended = False
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._on_part_begin,
+                    "on_header_field": self._on_header_field,
+                    "on_header_value": self._on_header_value,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
+                    "on_part_data": self._on_part_data,
+                    "on_part_end": self._on_part_end,
+                    "on_end": self._on_end,
+                },
+            )
+        except FormParserError as error:
+            raise _malformed() from error
+
+    def feed(self, chunk: bytes) -> None:
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise _malformed() from error
+
+    def take_file_data(self) -> bytes:
+        data, self.file_data = bytes(self.file_data), bytearray()
+        return data
+
+    def finish(self) -> None:
+        if not self._ended:
+            raise _malformed()
+        if not self._files:
+            raise PublicError(422, "source_missing", "Send the document as the part `file`.")
+
+    def _on_part_begin(self) -> None:
+        self._part = _Part()
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header[0].extend(data[start:end])
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header[1].extend(data[start:end])
+
+    def _on_header_end(self) -> None:
+        name, value = self._header
+        self._part.headers[bytes(name).lower()] = bytes(value)
+        self._header = (bytearray(), bytearray())
+
+    def _on_headers_finished(self) -> None:
+        part = self._part
+        _, options = parse_options_header(part.headers.get(b"content-disposition", b""))
+        part.name = options.get(b"name", b"").decode("utf-8", "replace")
+        file_name = options.get(b"filename")
+        part.file_name = None if file_name is None else file_name.decode("utf-8", "replace")
+        if part.file_name is not None:
+            self._begin_file(part.name, part.file_name)
+            return
+        self._field_count += 1
+        if self._field_count > MAX_FIELDS:
+            raise PublicError(400, "invalid_multipart", f"More than {MAX_FIELDS} fields.")
+
+    def _begin_file(self, name: str, file_name: str) -> None:
+        if name != "file":
+            raise PublicError(422, "invalid_field", f"Files are taken as `file`, not as {name!r}.")
+        self._files += 1
+        if self._files > 1:
+            raise PublicError(422, "source_ambiguous", "Send one file a request.")
+        self.file_name = file_name
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        part = self._part
+        if part.file_name is not None:
+            self.file_data.extend(data[start:end])
+            return
+        part.data.extend(data[start:end])
+        if len(part.data) > MAX_FIELD_BYTES:
+            raise PublicError(413, "field_too_large", f"A field exceeds {MAX_FIELD_BYTES} bytes.")
+
+    def _on_part_end(self) -> None:
+        part = self._part
+        if part.file_name is None:
+            try:
+                text = bytes(part.data).decode()
+            except UnicodeDecodeError as error:
+                raise _malformed() from error
+            self.fields.setdefault(part.name, []).append(text)
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+
+def _malformed() -> PublicError:
+    return PublicError(400, "invalid_multipart", "The multipart body is malformed or cut short.")

@@ -1,0 +1,142 @@
+"""kopf as the informer: which kinds are watched, and the handlers, which only remember and enqueue.
+
+kopf writes nothing: `on.event` and `index` handlers need neither finalizers nor annotations. It
+drops the errors of such handlers and repeats nothing, so nothing that can fail for long is done in
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import kopf
+
+from ocr_operator.api.v1alpha1 import GROUP, VERSION
+from ocr_operator.core.observed import ChildKind, Key
+from ocr_operator.runtime.apply import CHILDREN
+from ocr_operator.runtime.cache import Cache
+from ocr_operator.runtime.profiles import ProfileStore
+from ocr_operator.runtime.views import pod_key
+from ocr_operator.runtime.watches import SERVER_TIMEOUT_SECONDS
+from ocr_operator.runtime.workqueue import WorkQueue
+from ocr_operator.settings import Settings
+
+Body = Mapping[str, Any]
+
+OURS = "app.kubernetes.io/managed-by=ocr-operator"
+"""Selected by the API server: without it every pod of the cluster would be streamed and parsed."""
+LIST_CHUNK = 500
+"""Objects a page, as kubectl and client-go have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One kind: how an object is remembered, forgotten, and which OcrService it concerns, if
+    any."""
+
+    group: str
+    version: str
+    plural: str
+    put: Callable[[Body], None]
+    drop: Callable[[str], None]
+    sweep: Callable[[float, str | None], set[Key]]
+    key: Callable[[Body], Key | None]
+    labels: str = ""
+    fields: str = ""
+
+
+def watched_kinds(cache: Cache, profiles: ProfileStore, settings: Settings) -> tuple[Watched, ...]:
+    """Everything the operator watches."""
+    services, pods = cache.services, cache.pods
+    return (
+        Watched(
+            GROUP, VERSION, "ocrservices", cache.put_service, services.drop, services.sweep, own_key
+        ),
+        # Only the operator's own namespace counts. A second watch of another scope in one process
+        # is not to be had from kopf, but the API server can narrow this one.
+        Watched(
+            GROUP,
+            VERSION,
+            "ocrstartupprofiles",
+            profiles.put,
+            profiles.drop,
+            profiles.sweep,
+            key=lambda _: None,
+            fields=f"metadata.namespace={settings.namespace}",
+        ),
+        *(_child(cache, kind) for kind in ChildKind),
+        Watched("", "v1", "pods", cache.put_pod, pods.drop, pods.sweep, pod_key, labels=OURS),
+    )
+
+
+def own_key(body: Body) -> Key:
+    """An OcrService, and a child, which has its service's name."""
+    return Key(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def register(
+    registry: kopf.OperatorRegistry, kinds: tuple[Watched, ...], queue: WorkQueue[Key]
+) -> None:
+    """Two handlers for each kind. kopf calls `remember` first, and `enqueue` only when every kind
+    was listed, so no reconcile sees half a cache."""
+    for kind in kinds:
+        resource = (kind.group, kind.version, kind.plural)
+        remember = kopf.index(*resource, id=f"{kind.plural}-remember", registry=registry)
+        remember(partial(_remember, kind))
+        enqueue = kopf.on.event(*resource, id=f"{kind.plural}-enqueue", registry=registry)
+        enqueue(partial(_enqueue, kind, queue))
+
+
+async def _remember(kind: Watched, body: kopf.Body, **_: Any) -> None:
+    kind.put(body)
+
+
+async def _enqueue(
+    kind: Watched, queue: WorkQueue[Key], type: str | None, body: kopf.Body, **_: Any
+) -> None:
+    if type == "DELETED":
+        kind.drop(body["metadata"]["uid"])
+    if key := kind.key(body):
+        queue.add(key)
+
+
+def kopf_settings(kinds: tuple[Watched, ...]) -> kopf.OperatorSettings:
+    """Quiet and bounded. No limit of workers: below the number of objects it would deadlock the
+    start."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.persistence.finalizer = f"{GROUP}/unused"
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.watching.server_timeout = SERVER_TIMEOUT_SECONDS
+    settings.watching.chunk_size = LIST_CHUNK
+    # kopf would kill the process that long after it began to stop; the kubelet has its own
+    # deadline.
+    settings.process.ultimate_exiting_timeout = None
+    for kind in kinds:
+        resource = (kind.group, kind.version, kind.plural)
+        if kind.labels:
+            settings.watching.label_selectors[resource] = kind.labels
+        if kind.fields:
+            settings.watching.field_selectors[resource] = kind.fields
+    return settings
+
+
+def _child(cache: Cache, kind: ChildKind) -> Watched:
+    store, resource = cache.children[kind], CHILDREN[kind]
+    _, *group, version = resource.prefix.strip("/").split("/")
+    return Watched(
+        group="".join(group),
+        version=version,
+        plural=resource.plural,
+        put=partial(cache.put_child, kind),
+        drop=store.drop,
+        sweep=store.sweep,
+        key=own_key,
+        labels=OURS,
+    )

@@ -1,0 +1,199 @@
+"""A start of the server, as probes and the operator see it. Real processes, scripted engine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from ocr_server import OcrServer, kept_waiting, picture, running_server, start_server
+
+SCHEMA = Draft202012Validator(
+    json.loads(
+        (Path(__file__).parents[2] / "contract" / "startup.v1.schema.json").read_text()
+    )
+)
+
+SLOW_LOAD = {
+    "phases": [
+        {"name": "import", "seconds": 1},
+        {"name": "load_model", "seconds": 3},
+        {"name": "warmup", "seconds": 0.5},
+    ]
+}
+
+
+def document(server: OcrServer) -> tuple[int, dict[str, Any]]:
+    answer = server.get("/startupz")
+    SCHEMA.validate(answer.json())
+    return answer.status_code, answer.json()
+
+
+def test_the_first_answer_comes_within_three_seconds_while_the_model_loads(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with running_server(tmp_path, SLOW_LOAD, ready=False) as server:
+        took = time.monotonic() - began - kept_waiting(server.pid)
+        status, body = document(server)
+    assert status == 503
+    assert body["state"] in ("starting", "loading")
+    assert body["phases"][0]["name"] == "process"
+    assert took <= 3.0
+
+
+def test_the_document_follows_the_load_and_adds_up(tmp_path: Path) -> None:
+    with running_server(tmp_path, SLOW_LOAD, ready=False) as server:
+        states = []
+        while (seen := document(server))[0] == 503:
+            states.append(seen[1]["state"])
+            time.sleep(0.02)
+        ended = time.monotonic()
+        body = seen[1]
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - started_at(server.pid)
+    assert set(states) <= {"starting", "loading", "warming"}
+    assert "loading" in states and "warming" in states
+    assert body["state"] == "ready"
+    phases = {phase["name"]: phase for phase in body["phases"]}
+    assert list(phases) == ["process", "import", "load_model", "warmup"]
+    assert {phase["state"] for phase in phases.values()} == {"done"}
+    assert body["init_seconds"] == pytest.approx(
+        sum(phase["seconds"] for phase in phases.values()), abs=0.01
+    )
+    # The phases do not overlap, so together they are the time the start really took.
+    assert body["init_seconds"] == pytest.approx(age, abs=0.5)
+    assert body["attempts"] == 1
+    assert time.monotonic() - ended < 5
+
+
+def test_no_health_route_is_slow_while_the_engine_burns_a_core(tmp_path: Path) -> None:
+    script = {"phases": [{"name": "load_model", "spin": True}]}
+    routes = ("/livez", "/readyz", "/startupz", "/health", "/health/vllm", "/metrics")
+    took = []
+    with running_server(tmp_path, script, ready=False) as server:
+        server.wait_for(lambda: document(server)[1]["state"] == "loading")
+        for _ in range(20):
+            for route in routes:
+                waited, began = kept_waiting(server.pid) + own_wait(), time.monotonic()
+                server.get(route)
+                seconds = time.monotonic() - began
+                took.append((seconds - (kept_waiting(server.pid) + own_wait() - waited), route))
+    assert max(took)[0] <= 0.25, max(took)
+
+
+def test_a_failed_load_says_why_and_is_retried_by_the_next_request(tmp_path: Path) -> None:
+    failing = {"name": "load_model", "fail": "No weights here.", "fail_times": 2}
+    with running_server(tmp_path, {"phases": [failing]}, ready=False) as server:
+        server.wait_for(lambda: document(server)[1]["state"] == "failed")
+        status, body = document(server)
+        assert status == 200  # the outcome of the start is known
+        assert body["error"] == "load_model: No weights here."
+        assert body["init_seconds"] is None
+        assert server.get("/readyz").status_code == 503
+        assert server.get("/livez").status_code == 200
+        assert server.get("/health").json()["status"] == "failed"
+        refused = server.read(picture())
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+        assert int(refused.headers["Retry-After"]) >= 1
+        while server.get("/readyz").status_code != 200:
+            assert document(server)[0] == 200
+            time.sleep(0.05)
+        status, body = document(server)
+        assert (status, body["state"], body["attempts"]) == (200, "ready", 3)
+        assert body["init_seconds"] < 30
+        assert server.read(picture()).status_code == 200
+
+
+def test_a_request_while_loading_is_told_when_to_come_back(tmp_path: Path) -> None:
+    with running_server(tmp_path, SLOW_LOAD, ready=False) as server:
+        refused = server.read(picture())
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+    assert 1 <= int(refused.headers["Retry-After"]) <= 300
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"phases": [{"name": "load_model", "hang": True}]},
+        {"phases": [{"name": "load_model", "freeze": True}], "http": {"block_after_seconds": 0.2}},
+    ],
+    ids=["loading", "hung"],
+)
+def test_sigterm_before_ready_ends_the_process_at_once(tmp_path: Path, script: Any) -> None:
+    with running_server(tmp_path, script, ready=False) as server:
+        engine = server.child("engine")
+        time.sleep(0.5)
+        began = time.monotonic()
+        server.terminate()
+        assert server.exit_code() == 143
+        assert time.monotonic() - began < 5
+        assert engine is not None
+        server.wait_for(lambda: not running(engine), 5)
+        assert server.left_behind == []
+
+
+def test_a_blocked_http_process_does_not_answer(tmp_path: Path) -> None:
+    script = {"phases": [{"name": "load_model", "hang": True}], "http": {"block_after_seconds": 1}}
+    with running_server(tmp_path, script, ready=False) as server:
+        time.sleep(1.5)
+        with pytest.raises(httpx.ReadTimeout):
+            server.get("/startupz", timeout=0.5)
+
+
+def test_children_die_with_a_killed_server_and_its_files_are_swept_by_the_next(
+    tmp_path: Path,
+) -> None:
+    with running_server(tmp_path) as server:
+        children = [server.child("engine"), server.child("decode")]
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        server.wait_for(lambda: not any(running(child) for child in children if child), 5)
+        assert len(list((tmp_path / "tmp").iterdir())) == 1
+    with running_server(tmp_path, ready=False):
+        assert len(list((tmp_path / "tmp").iterdir())) == 1
+
+
+def test_wrong_settings_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    server = start_server(tmp_path, ocr_max_pixels="many", ocr_s3_secret_key="s3cr3t")
+    assert server.exit_code() == 2
+    assert "OCR_MAX_PIXELS" in server.log.upper()
+    assert "s3cr3t" not in server.log
+
+
+def test_the_http_process_loads_neither_engines_nor_decoders(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        assert server.read(picture()).status_code == 200
+        maps = Path(f"/proc/{server.pid}/maps").read_text()
+    for library in ("numpy", "PIL/", "pypdfium2", "onnxruntime", "tesserocr"):
+        assert library not in maps
+
+
+def test_importing_the_server_imports_no_engine_no_decoder_and_no_boto3() -> None:
+    code = "import ocr_inference.server, sys; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {"numpy", "PIL", "pypdfium2", "boto3", "botocore", "rapidocr", "tesserocr", "paddle"}
+    assert heavy.isdisjoint(modules)
+
+
+def started_at(pid: int) -> float:
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return ticks / 100
+
+
+def own_wait() -> float:
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+
+
+def running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

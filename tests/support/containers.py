@@ -1,0 +1,132 @@
+"""An image archive unpacked, and its program run by runc as a pod would run it, without a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+USER = 10001
+VOLUMES = ("/tmp", "/app/cache", "/app/output")
+"""What a pod of the server mounts to be written to."""
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The root file system and the configuration of an image."""
+
+    folder: Path
+    image: dict[str, Any]
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "rootfs"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """User, environment, labels."""
+        return self.image["config"]
+
+    def run(
+        self,
+        *command: str,
+        mounts: dict[Path, str] | None = None,
+        timeout: float = 120,
+        **environment: str,
+    ) -> subprocess.CompletedProcess[str]:
+        """The image's entry point with `command`: its own user, read-only root, no capability and
+        no network. `mounts` are folders of this machine and where they appear, read-only."""
+        name = f"ocr-test-{uuid.uuid4().hex[:8]}"
+        bundle = self.folder / name
+        volumes = [(writable(bundle / path.strip("/")), path, "rw") for path in VOLUMES]
+        given = [(path, target, "ro") for path, target in (mounts or {}).items()]
+        bundle.joinpath("config.json").write_text(
+            json.dumps(self._specification([*volumes, *given], command, environment))
+        )
+        try:
+            return subprocess.run(
+                ["runc", "run", "--bundle", str(bundle), name],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=timeout, check=False,
+            )  # fmt: skip
+        finally:
+            subprocess.run(["runc", "delete", "--force", name], capture_output=True, check=False)
+
+    def _specification(
+        self, volumes: list[tuple[Path, str, str]], command: tuple[str, ...], more: dict[str, str]
+    ) -> dict[str, Any]:
+        binds = [
+            {
+                "destination": target,
+                "type": "bind",
+                "source": str(source),
+                "options": ["rbind", "nosuid", "nodev", mode],
+            }
+            for source, target, mode in volumes
+        ]
+        uid, gid = map(int, self.config["User"].split(":"))
+        return {
+            "ociVersion": "1.0.2",
+            "process": {
+                "user": {"uid": uid, "gid": gid},
+                "args": [*self.config["Entrypoint"], *command],
+                "env": [*self.config["Env"], *(f"{key}={value}" for key, value in more.items())],
+                "cwd": self.config["WorkingDir"],
+                "noNewPrivileges": True,
+            },
+            "root": {"path": str(self.root), "readonly": True},
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {
+                    "destination": "/dev",
+                    "type": "tmpfs",
+                    "source": "tmpfs",
+                    "options": ["nosuid", "mode=755", "size=65536k"],
+                },
+                {
+                    "destination": "/dev/shm",
+                    "type": "tmpfs",
+                    "source": "shm",
+                    "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+                },
+                *binds,
+            ],
+            "linux": {
+                "namespaces": [
+                    {"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")
+                ],
+                "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/sysrq-trigger"],
+            },
+        }
+
+
+def writable(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    os.chown(folder, USER, USER)
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> Unpacked:
+    """What `docker run` would see: the layers one over the other."""
+    layers = folder / "layers"
+    layers.mkdir(parents=True)
+    tar("--extract", f"--file={archive}", f"--directory={layers}")
+    manifest = json.loads((layers / "manifest.json").read_text())[0]
+    root = folder / "rootfs"
+    root.mkdir()
+    for layer in manifest["Layers"]:
+        tar("--extract", "--numeric-owner", f"--file={layers / layer}", f"--directory={root}")
+        for mark in list(root.rglob(".wh.*")):
+            removed = mark.with_name(mark.name.removeprefix(".wh."))
+            subprocess.run(["rm", "-rf", str(mark), str(removed)], check=True)
+    config = json.loads((layers / manifest["Config"]).read_text())
+    subprocess.run(["rm", "-rf", str(layers)], check=True)
+    return Unpacked(folder, config)
+
+
+def tar(*arguments: str) -> None:
+    subprocess.run(["tar", *arguments], check=True, timeout=300)

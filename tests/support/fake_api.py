@@ -1,0 +1,157 @@
+"""A stand-in for the API server for what a real one does not do on demand: faults and dropped
+connections.
+
+It knows no schema and keeps no objects: each request gets the next scripted answer of its path, or
+an echo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to say; `drop` closes the connection without an answer, `stall` says nothing at all."""
+
+    status: int = 200
+    body: Json = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    drop: bool = False
+    stall: bool = False
+
+
+@dataclass(frozen=True)
+class Watching:
+    """A watch stream: these events, then it stays open or, with `end`, is closed."""
+
+    events: tuple[Json, ...] = ()
+    end: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that arrived."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Json | None
+
+
+def failure(status: int, message: str, **headers: str) -> Answer:
+    """A `Status` object, as the API server sends for a failure."""
+    body = {"kind": "Status", "status": "Failure", "message": message, "code": status}
+    return Answer(status, body, {name.replace("_", "-"): text for name, text in headers.items()})
+
+
+class FakeApi:
+    """`asked` has every request; `script` and `watch` set what comes next."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.url = ""
+        self._scripts: dict[str, deque[Answer]] = defaultdict(deque)
+        self._watches: dict[str, deque[Watching]] = defaultdict(deque)
+
+    def script(self, path: str, *answers: Answer) -> None:
+        """The next answers for this path; the last one stays."""
+        self._scripts[path].extend(answers)
+
+    def watch(self, path: str, *streams: Watching) -> None:
+        """The next watch streams for this path; after the last one they stay open and silent."""
+        self._watches[path].extend(streams)
+
+    def methods(self, path: str) -> list[str]:
+        """What was asked of the path, watches as WATCH."""
+        return [
+            "WATCH" if "watch" in asked.query else asked.method
+            for asked in self.asked
+            if asked.path == path
+        ]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        body = json.loads(text) if text else None
+        self.asked.append(
+            Asked(request.method, request.path, dict(request.query), dict(request.headers), body)
+        )
+        if "watch" in request.query:
+            return await self._stream(request)
+        script = self._scripts[request.path]
+        if not script:
+            return web.json_response(body or {})
+        answer = script.popleft() if len(script) > 1 else script[0]
+        if answer.stall:
+            await asyncio.sleep(3600)
+        if answer.drop and request.transport is not None:
+            request.transport.close()
+        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        streams = self._watches[request.path]
+        stream = streams.popleft() if streams else Watching()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for event in stream.events:
+            await response.write(json.dumps(event).encode() + b"\n")
+        if not stream.end:
+            await asyncio.sleep(3600)
+        return response
+
+
+@asynccontextmanager
+async def fake_api() -> AsyncIterator[FakeApi]:
+    """A `FakeApi` on a port of its own."""
+    fake = FakeApi()
+    server = web.Application()
+    server.router.add_route("*", "/{path:.*}", fake.handle)
+    runner = web.AppRunner(server, access_log=None, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        fake.url = f"http://{host}:{port}"
+        yield fake
+    finally:
+        await runner.cleanup()
+
+
+def configuration_for(fake: FakeApi) -> Configuration:
+    """The client's configuration for the fake."""
+    configuration = Configuration(host=fake.url)
+    configuration.client_session_kwargs = {"trust_env": False}
+    return configuration
+
+
+@asynccontextmanager
+async def client_of(fake: FakeApi) -> AsyncIterator[ApiClient]:
+    """The real client, talking to the fake."""
+    async with ApiClient(configuration_for(fake)) as client:
+        yield client
+
+
+class Clock:
+    """Monotonic time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
