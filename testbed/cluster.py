@@ -26,7 +26,7 @@ from testbed.layout import (
     state_folder,
 )
 from testbed.locks import locked
-from testbed.process import TestbedError, last_lines
+from testbed.process import TestbedError
 from testbed.progress import Progress
 
 CONTROL_PLANE = "control-plane"
@@ -69,6 +69,9 @@ def up(name: str, kind: str, progress: Progress) -> Path:
             # The logs stay for whoever wants to know more; the next `up` or `down` removes them.
             namespaces.destroy(name)
             raise TestbedError(f"{e}\n{ends_of_logs(cluster)}") from e
+        except KeyboardInterrupt:
+            remove(name)
+            raise
         progress.say(f"{name} is up")
         return cluster.kubeconfig
 
@@ -79,6 +82,8 @@ def start(cluster: Cluster, kind: str, binaries: dict[str, Path], progress: Prog
     bin_folders = list(dict.fromkeys(path.parent for path in binaries.values()))
     cluster.data.mkdir(mode=0o700, parents=True)
     pid = namespaces.create(cluster, bin_folders)
+    if kind == WHOLE:
+        cgroups.create(cluster.cgroup, pid)
     mounts.create(cluster, pid, bin_folders)
     network.create(cluster, pid)
     namespaces.start_unit(cluster, "etcd", control_plane.etcd(cluster, binaries["etcd"]))
@@ -90,7 +95,6 @@ def start(cluster: Cluster, kind: str, binaries: dict[str, Path], progress: Prog
     namespaces.start_unit(cluster, "kube-apiserver", api_server)
     progress.say("etcd and kube-apiserver are starting")
     if kind == WHOLE:
-        cgroups.create(cluster.cgroup, pid)
         node.prepare(cluster)
     kubectl = Kubectl(cluster, binaries["kubectl"])
     wait_until_ready(kubectl, deadline)
@@ -125,7 +129,7 @@ def write_environment(cluster: Cluster, kind: str, binaries: dict[str, Path], pi
 def environment(name: str) -> dict[str, Any]:
     """What env.json says of a cluster that is up."""
     try:
-        document = json.loads((state_folder(name) / "env.json").read_text())
+        document: dict[str, Any] = json.loads((state_folder(name) / "env.json").read_text())
     except FileNotFoundError:
         raise TestbedError(f"{name} is not up") from None
     if namespaces.init_pid(name) is None:
@@ -214,11 +218,10 @@ def claimed(name: str) -> int | None:
 def ends_of_logs(cluster: Cluster) -> str:
     """Of every component the last lines that look like the reason."""
     parts = []
-    for log in sorted(cluster.logs.glob("*.log")):
+    for log in sorted(set(cluster.logs.glob("*.log")) - {cluster.audit_log}):
         lines = log.read_text(errors="replace").splitlines()
-        telling = [line for line in lines if not line.startswith("I")][-5:]
-        if telling and log != cluster.audit_log:
-            parts.append(f"--- {log}\n{last_lines(chr(10).join(telling))}")
+        if telling := [line for line in lines if not line.startswith("I")][-5:]:
+            parts.append("\n".join([f"--- {log}", *telling]))
     return "\n".join(parts)
 
 

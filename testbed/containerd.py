@@ -81,7 +81,14 @@ def load(socket: Path, archives: Sequence[Path]) -> list[str]:
     def load_one(archive: Path) -> str:
         if not archive.is_file():
             raise TestbedError(f"there is no {archive}")
-        ctr = ["ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", archive]
+        ctr: list[str | Path] = [
+            "ctr",
+            f"--address={socket}",
+            "--namespace=k8s.io",
+            "images",
+            "import",
+            archive,
+        ]
         return run(ctr, timeout=IMPORT_TIMEOUT_SECONDS).strip()
 
     with ThreadPoolExecutor(IMPORTS_AT_ONCE) as pool:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
-import subprocess
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from testbed import debian
-from testbed.process import TestbedError, command, last_lines, run
-from testbed.progress import HEARTBEAT_SECONDS, Progress
+from testbed.image_steps import BUILD_TIMEOUT_SECONDS, stream
+from testbed.process import TestbedError, run
+from testbed.progress import Progress
 
-# Two slow cores and a slow index; a build that takes longer hangs.
-BUILD_TIMEOUT_SECONDS = 3600.0
 COPY_TIMEOUT_SECONDS = 900.0
 
 # Stands in for the public slim Python image where no registry can be reached.
@@ -252,54 +248,3 @@ def take_id(id_file: Path) -> str:
     image_id = id_file.read_text().strip().removeprefix("sha256:")
     id_file.unlink()
     return image_id
-
-
-def stream(
-    argv: Sequence[str | Path],
-    step: str,
-    log: Path,
-    progress: Progress,
-    environment: Mapping[str, str],
-) -> None:
-    """Runs a build: everything into the log, one line a step (and a sign of life) on stderr."""
-    with (
-        log.open("w") as log_file,
-        subprocess.Popen(
-            argv, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        ) as process,
-    ):  # fmt: skip
-        reader = threading.Thread(target=report_steps, args=(process, step, log_file, progress))
-        reader.start()
-        begun = progress.elapsed()
-        while True:
-            try:
-                process.wait(HEARTBEAT_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                taken = progress.elapsed() - begun
-                if taken > BUILD_TIMEOUT_SECONDS:
-                    process.kill()
-                    raise TestbedError(f"{command(argv)}: not done in {taken:.0f} s") from None
-                progress.say(f"  … building ({taken:.0f} s)")
-        reader.join()
-    if process.returncode:
-        said = last_lines(log.read_text())
-        raise TestbedError(
-            f"{said}\nbuilding failed (exit {process.returncode}); the full log is {log}"
-        )
-
-
-def report_steps(
-    process: subprocess.Popen[str], step: str, log: object, progress: Progress
-) -> None:
-    for line in process.stdout or ():
-        print(line, end="", file=log, flush=True)  # type: ignore[call-overload]
-        if re.fullmatch(step, line.strip()):
-            progress.say(f"  {shortened(line.strip())}")
-
-
-def shortened(line: str, width: int = 100) -> str:
-    # The mounts of a RUN say nothing about what it does.
-    line = re.sub(r"--mount=\S+\s+|\[\d+/\d+\] (?=STEP)", "", re.sub(r"\s+", " ", line))
-    return line if len(line) <= width else f"{line[: width - 1]}…"

@@ -17,17 +17,18 @@ DIRECT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
 class Kubectl:
     def __init__(self, cluster: Cluster, binary: Path) -> None:
         self.cluster = cluster
-        self.argv = [binary, f"--kubeconfig={cluster.state / 'testbed.conf'}"]
+        self.argv: list[str | Path] = [binary, f"--kubeconfig={cluster.state / 'testbed.conf'}"]
 
     def __call__(self, *arguments: str, timeout: float = 60, stdin: str | None = None) -> str:
         return run([*self.argv, *arguments], timeout=timeout, stdin=stdin, env=DIRECT)
 
     def apply(self, objects: list[dict[str, Any]]) -> None:
         items = {"apiVersion": "v1", "kind": "List", "items": objects}
-        # For a validation the server would first have to write its OpenAPI, which takes seconds while
-        # everything else is starting.
+        # For a validation the server would first have to write its OpenAPI, which takes seconds
+        # while everything else is starting.
         quickly = ["--server-side", "--validate=false", "--filename=-"]
-        self("apply", *quickly, stdin=json.dumps(items))
+        quickly = ["--server-side", "--validate=false"]
+        self("apply", *quickly, "--filename=-", stdin=json.dumps(items))
 
     def ready(self) -> bool:
         try:

@@ -42,7 +42,6 @@ def create(cluster: Cluster, init_pid: int, bin_folders: Sequence[Path]) -> None
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{value}\n")
         commands.append(f"mount --bind '{file}' /proc/sys/{key}")
-    run(
-        ["nsenter", "--target", str(init_pid), "--mount", "--", "sh", "-eu"],
-        stdin="\n".join(commands),
-    )
+    # With "--root", as this may be a chroot, and a mount namespace alone would lead out of it.
+    shell = ["nsenter", "--target", str(init_pid), "--mount", "--root", "--", "sh", "-eu"]
+    run(shell, stdin="\n".join(commands))

@@ -32,7 +32,7 @@ def start(
     deadline: float,
     progress: Progress,
 ) -> None:
-    kubelet = [
+    kubelet: list[str | Path] = [
         binaries["kubelet"],
         f"--kubeconfig={cluster.state / 'kubelet.conf'}",
         f"--config={cluster.state / 'kubelet.json'}",

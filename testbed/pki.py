@@ -57,9 +57,10 @@ def create(cluster: Cluster) -> None:
     def certificate(
         name: str, subject: str, *extensions: str, signed_by: tuple[str | Path, ...]
     ) -> None:
-        files = ["-keyout", pki / f"{name}.key", "-out", pki / f"{name}.crt", "-subj", subject]
+        key, crt = pki / f"{name}.key", pki / f"{name}.crt"
         added = [part for extension in extensions for part in ("-addext", extension)]
-        run(["openssl", "req", "-x509", "-days", DAYS, *new_key, *signed_by, *files, *added])
+        request = ["openssl", "req", "-x509", "-days", DAYS, "-subj", subject, *new_key]
+        run([*request, "-keyout", key, "-out", crt, *signed_by, *added])
 
     # Python 3.13 refuses an authority that does not say what its key is for.
     certificate("ca", "/CN=ocr-testbed", "keyUsage=critical,keyCertSign", signed_by=())

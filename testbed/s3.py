@@ -24,7 +24,7 @@ def start(cluster: Cluster, versitygw: Path) -> dict[str, str]:
     folder = cluster.data / "s3"
     folder.mkdir(mode=0o700, exist_ok=True)
     if not (cluster.units / UNIT).exists():
-        argv = [
+        argv: list[str | Path] = [
             versitygw,
             f"--port={cluster.node_ip}:{PORT}",
             f"--access={access}",

@@ -130,8 +130,8 @@ def pinned_version(source: Path) -> str:
     text = (source / "go.mod").read_text()
     found = re.search(r"^tool \(?\s*(\S+)", text, re.MULTILINE)
     tool = found[1] if found else ""
-    versions = dict(re.findall(r"^(?:require |\t)(\S+) (v\S+)", text, re.MULTILINE))
-    return next(version for path, version in versions.items() if f"{tool}/".startswith(f"{path}/"))
+    versions: dict[str, str] = dict(re.findall(r"^(?:require |\t)(\S+) (v\S+)", text, re.MULTILINE))
+    return next(v for path, v in versions.items() if f"{tool}/".startswith(f"{path}/"))
 
 
 def linker_flags(source: Path) -> str:

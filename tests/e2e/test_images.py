@@ -1,13 +1,12 @@
 """The images themselves: what is in them, what is not, and that they run as a pod would run them.
 
-Needs root and runc, and no cluster.
+Needs root, buildah and runc, and no cluster.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from cer import cer
-from containers import Unpacked, unpack
+from containers import Mounted, mounted
 from paddle_env import tiny_models
 from world import ROOT
 
@@ -44,37 +43,37 @@ def image(
     request: pytest.FixtureRequest,
     archives: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[str, Unpacked]]:
+) -> Iterator[tuple[str, Mounted]]:
     name = request.param
     folder = tmp_path_factory.mktemp(name)
-    # runc's user has to reach the root file system, and pytest's folders are its owner's.
+    # The container's user has to reach its volumes, and pytest's folders are its owner's.
     for parent in (folder, folder.parent, folder.parent.parent):
         parent.chmod(0o755)
-    yield name, unpack(archives[name], folder)
-    shutil.rmtree(folder)
+    with mounted(archives[name], folder) as found:
+        yield name, found
 
 
-def test_it_runs_as_a_number_that_is_not_root(image: tuple[str, Unpacked]) -> None:
+def test_it_runs_as_a_number_that_is_not_root(image: tuple[str, Mounted]) -> None:
     assert image[1].config["User"] == "10001:10001"
 
 
-def test_it_says_what_it_is(image: tuple[str, Unpacked]) -> None:
-    name, unpacked = image
-    labels = unpacked.config["Labels"]
+def test_it_says_what_it_is(image: tuple[str, Mounted]) -> None:
+    name, found = image
+    labels = found.config["Labels"]
     title = "ocr-operator" if name == "operator" else "ocr-inference"
     assert labels["org.opencontainers.image.title"] == title
     assert labels["org.opencontainers.image.version"]
     assert labels["org.opencontainers.image.description"]
-    assert (unpacked.image["os"], unpacked.image["architecture"]) == ("linux", "amd64")
+    assert (found.image["os"], found.image["architecture"]) == ("linux", "amd64")
 
 
-def test_its_entry_point_is_the_program_itself(image: tuple[str, Unpacked]) -> None:
-    name, unpacked = image
+def test_its_entry_point_is_the_program_itself(image: tuple[str, Mounted]) -> None:
+    name, found = image
     command = ["ocr-operator"] if name == "operator" else ["ocr-inference", "serve"]
-    assert [*unpacked.config["Entrypoint"], *(unpacked.config.get("Cmd") or [])] == command
+    assert [*found.config["Entrypoint"], *(found.config.get("Cmd") or [])] == command
 
 
-def test_nothing_that_only_the_build_needs_is_left(image: tuple[str, Unpacked]) -> None:
+def test_nothing_that_only_the_build_needs_is_left(image: tuple[str, Mounted]) -> None:
     root = image[1].root
     folders = [root / path for path in ("usr/bin", "usr/local/bin", "opt/venv/bin")]
     found = [p.name for folder in folders for tool in COMPILERS for p in folder.glob(tool)]
@@ -86,7 +85,7 @@ def test_nothing_that_only_the_build_needs_is_left(image: tuple[str, Unpacked]) 
 
 
 def test_every_module_is_compiled_and_never_compared_with_its_source(
-    image: tuple[str, Unpacked],
+    image: tuple[str, Mounted],
 ) -> None:
     (site_packages,) = image[1].root.glob("opt/venv/lib/python3*/site-packages")
     sources = list(site_packages.rglob("*.py"))
@@ -100,9 +99,9 @@ def test_every_module_is_compiled_and_never_compared_with_its_source(
     assert flags == {b"\x01\x00\x00\x00"}, "PEP 552: hash-based and unchecked"
 
 
-def test_nothing_of_the_building_machine_is_in_it(image: tuple[str, Unpacked]) -> None:
-    unpacked = image[1]
-    words = [variable.partition("=")[0] for variable in unpacked.config["Env"]]
+def test_nothing_of_the_building_machine_is_in_it(image: tuple[str, Mounted]) -> None:
+    found = image[1]
+    words = [variable.partition("=")[0] for variable in found.config["Env"]]
     assert not [word for word in words if any(part in word for part in MACHINE_SETTINGS)]
     # Values too short to tell from ordinary words are not looked for.
     values = {
@@ -110,26 +109,26 @@ def test_nothing_of_the_building_machine_is_in_it(image: tuple[str, Unpacked]) -
         for name, value in os.environ.items()
         if any(part in name.upper() for part in MACHINE_SETTINGS) and len(value) > 12
     }
-    written = json.dumps(unpacked.image)
+    written = json.dumps(found.image)
     assert not [value for value in values if value in written and value != "/etc/ssl/certs"]
 
 
-def test_paddle_is_in_the_gpu_image_alone_and_torch_in_none(image: tuple[str, Unpacked]) -> None:
-    name, unpacked = image
-    (site_packages,) = unpacked.root.glob("opt/venv/lib/python3*/site-packages")
+def test_paddle_is_in_the_gpu_image_alone_and_torch_in_none(image: tuple[str, Mounted]) -> None:
+    name, found = image
+    (site_packages,) = found.root.glob("opt/venv/lib/python3*/site-packages")
     found = {p.name for word in ("paddle*", "torch*") for p in site_packages.glob(word)}
     assert any(word.startswith("paddle") for word in found) == (name == "gpu")
     assert not [word for word in found if word.startswith("torch")]
 
 
-def test_the_program_starts_on_a_read_only_root(image: tuple[str, Unpacked]) -> None:
-    name, unpacked = image
+def test_the_program_starts_on_a_read_only_root(image: tuple[str, Mounted]) -> None:
+    name, found = image
     if name == "operator":
-        done = unpacked.run()
+        done = found.run()
         assert done.returncode == 2, done.stderr  # no settings, and it says which
         assert "namespace" in (done.stdout + done.stderr).lower()
     else:
-        done = unpacked.run("--help")
+        done = found.run("--help")
         assert done.returncode == 0, done.stderr
         assert "serve" in done.stdout
 
@@ -139,12 +138,12 @@ def test_the_program_starts_on_a_read_only_root(image: tuple[str, Unpacked]) -> 
     [("pp-ocr", "letter-en", "en"), ("tesseract", "article-ru", "ru")],
 )
 def test_the_cpu_engines_read_a_page_without_a_network(
-    image: tuple[str, Unpacked], model: str, page: str, languages: str
+    image: tuple[str, Mounted], model: str, page: str, languages: str
 ) -> None:
-    name, unpacked = image
+    name, found = image
     if name != "cpu":
         return
-    done = unpacked.run(
+    done = found.run(
         "read", f"/pages/{page}.png", mounts={PAGES: "/pages"},
         OCR_MODEL=model, OCR_LANGUAGES=languages,
     )  # fmt: skip
@@ -153,11 +152,11 @@ def test_the_cpu_engines_read_a_page_without_a_network(
     assert cer(truth, done.stdout) <= 0.01
 
 
-def test_the_tiny_model_reads_a_page_in_the_gpu_image(image: tuple[str, Unpacked]) -> None:
-    name, unpacked = image
+def test_the_tiny_model_reads_a_page_in_the_gpu_image(image: tuple[str, Mounted]) -> None:
+    name, found = image
     if name != "gpu":
         return
-    done = unpacked.run(
+    done = found.run(
         "read", "/pages/letter-en.png", "--output", "json",
         mounts={PAGES: "/pages", tiny_models(): "/app/cache/paddlex/official_models"},
         OCR_MODEL="paddleocr-vl", OCR_DEVICE="cpu", timeout=180,

@@ -1,4 +1,4 @@
-"""An image archive unpacked, and its program run by runc as a pod would run it, without a cluster."""
+"""An image mounted by buildah, and its program run by runc as in a pod, without a cluster."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,12 @@ VOLUMES = ("/tmp", "/app/cache", "/app/output")
 
 
 @dataclass(frozen=True)
-class Unpacked:
-    """The root file system and the configuration of an image."""
+class Mounted:
+    """The root file system and the configuration of an image; bundles are made in `folder`."""
 
     folder: Path
+    root: Path
     image: dict[str, Any]
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "rootfs"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -110,23 +109,24 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-def unpack(archive: Path, folder: Path) -> Unpacked:
-    """What `docker run` would see: the layers one over the other."""
-    layers = folder / "layers"
-    layers.mkdir(parents=True)
-    tar("--extract", f"--file={archive}", f"--directory={layers}")
-    manifest = json.loads((layers / "manifest.json").read_text())[0]
-    root = folder / "rootfs"
-    root.mkdir()
-    for layer in manifest["Layers"]:
-        tar("--extract", "--numeric-owner", f"--file={layers / layer}", f"--directory={root}")
-        for mark in list(root.rglob(".wh.*")):
-            removed = mark.with_name(mark.name.removeprefix(".wh."))
-            subprocess.run(["rm", "-rf", str(mark), str(removed)], check=True)
-    config = json.loads((layers / manifest["Config"]).read_text())
-    subprocess.run(["rm", "-rf", str(layers)], check=True)
-    return Unpacked(folder, config)
+@contextmanager
+def mounted(archive: Path, folder: Path) -> Iterator[Mounted]:
+    """The image of an archive. Where buildah built it, its layers are in the storage still and
+    nothing is copied."""
+    name = f"ocr-test-{uuid.uuid4().hex[:8]}"
+    buildah("from", "--quiet", "--name", name, f"docker-archive:{archive}")
+    try:
+        image = json.loads(buildah("inspect", "--type=container", name))["Docker"]
+        yield Mounted(folder, Path(buildah("mount", name).strip()), image)
+    finally:
+        buildah("rm", name)
 
 
-def tar(*arguments: str) -> None:
-    subprocess.run(["tar", *arguments], check=True, timeout=300)
+def buildah(*arguments: str) -> str:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    images = cache / "ocr-operator" / "images"
+    storage = [f"--root={images}/storage", f"--runroot={images}/run", "--storage-driver=overlay"]
+    return subprocess.run(
+        ["buildah", *storage, *arguments],
+        stdout=subprocess.PIPE, text=True, timeout=300, check=True,
+    ).stdout  # fmt: skip

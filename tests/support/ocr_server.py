@@ -41,10 +41,10 @@ class OcrServer:
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.http.get(path, **options)
 
-    def read(self, data: bytes, **options: Any) -> httpx.Response:
+    def read(self, document: bytes, **options: Any) -> httpx.Response:
         """`POST /ocr` with one file."""
         name = options.pop("name", "page.png")
-        return self.http.post("/ocr", files={"file": (name, data)}, **options)
+        return self.http.post("/ocr", files={"file": (name, document)}, **options)
 
     def child(self, role: str) -> int | None:
         """The process ID of the child with this role."""
@@ -117,9 +117,7 @@ def running_server(
         server.process.wait()
 
 
-def start_server(
-    home: Path, script: Mapping[str, Any] | None = None, **settings: Any
-) -> OcrServer:
+def start_server(home: Path, script: Mapping[str, Any] | None = None, **settings: Any) -> OcrServer:
     for name in ("tmp", "cache", "output"):
         (home / name).mkdir(parents=True, exist_ok=True)
     port = free_port()

@@ -21,10 +21,12 @@ def split_script(settings: Settings) -> tuple[str, float | None]:
         return settings.script, None
     try:
         script = json.loads(settings.script)
-        seconds = script.pop("http", {}).get("block_after_seconds")
-    except (ValueError, AttributeError):
+    except ValueError:
+        script = None
+    if not isinstance(script, dict) or "http" not in script:
         return settings.script, None  # the engine says what is wrong with it
-    return json.dumps(script), seconds
+    seconds = script.pop("http")["block_after_seconds"]
+    return json.dumps(script), float(seconds)
 
 
 def hang_after(seconds: float) -> None:

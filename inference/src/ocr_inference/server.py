@@ -43,6 +43,9 @@ log = logging.getLogger("ocr_inference.server")
 KEEP_ALIVE_S = 75
 """Longer than the 60 s of most load balancers, so that they and not we close idle connections."""
 
+LAST_REQUESTS_S = 0.3
+"""For requests on their way when the listener closes."""
+
 CLOSE_S = 5
 """For answers on their way when the drain is over."""
 
@@ -88,6 +91,14 @@ class _Server(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A connection that was just accepted has its request on the way: closed now it would be
+        # reset, and the client would not know whether its document was read.
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(LAST_REQUESTS_S)
+        await super().shutdown(sockets)
 
 
 @dataclass(frozen=True, slots=True)

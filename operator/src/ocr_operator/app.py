@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
-import kopf
 from kubernetes.aio.client.configuration import Configuration
 
 from ocr_operator.core.observed import Key
@@ -26,8 +25,9 @@ from ocr_operator.runtime.apply import OCR_SERVICE, PROFILE, KubeApi
 from ocr_operator.runtime.cache import Cache
 from ocr_operator.runtime.connection import Login, load_configuration, open_client
 from ocr_operator.runtime.errors import ApiError
-from ocr_operator.runtime.handlers import Watched, kopf_settings, register, watched_kinds
+from ocr_operator.runtime.handlers import Watched, watched_kinds
 from ocr_operator.runtime.health import Health
+from ocr_operator.runtime.informer import inform
 from ocr_operator.runtime.metrics import Metrics
 from ocr_operator.runtime.profiles import ProfileStore
 from ocr_operator.runtime.reconciler import Parts, Reconciler, work
@@ -143,7 +143,17 @@ async def _operate(
     others = [start(parts.recorder.run()), start(_resync(operator)), *readers]
     # Last: when kopf ends it cancels every task that began after it.
     watching_stops = asyncio.Event()
-    start(_watch(operator, watching_stops))
+    watching = inform(
+        operator.kinds,
+        operator.settings.watched,
+        queue,
+        operator.watches,
+        operator.login,
+        watching_stops,
+        # It has to stop last, and at the first signal it would stop at once.
+        started=lambda: _stop_on_signals(operator.stop),
+    )
+    start(watching)
 
     await operator.stop.wait()
     log.info("stopping")
@@ -160,29 +170,6 @@ async def _operate(
     for task in (*workers, writer, *others):
         task.cancel()
     watching_stops.set()
-
-
-async def _watch(operator: Operator, stop: asyncio.Event) -> None:
-    """kopf, as the informer."""
-    registry = kopf.OperatorRegistry()
-    register(registry, operator.kinds, operator.queue)
-    kopf.on.login(id="login", registry=registry)(operator.login.login)
-    namespaces = operator.settings.watched
-    operator.watches.expect(
-        *((kind.plural, name) for kind in operator.kinds for name in namespaces or (None,))
-    )
-    before = asyncio.all_tasks()
-    tasks = await kopf.spawn_tasks(
-        registry=registry,
-        settings=kopf_settings(operator.kinds),
-        standalone=True,
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        stop_flag=stop,
-    )
-    # kopf has taken the signals over; it has to stop last, not first.
-    _stop_on_signals(operator.stop)
-    await kopf.run_tasks(tasks, ignored=before)
 
 
 async def _for_ever(task: Coroutine[Any, Any, None], health: Health) -> None:

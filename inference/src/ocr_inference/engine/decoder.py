@@ -97,6 +97,6 @@ class Decoder:
             child = None
         if child is None:
             child = self._spawn()
-            await child.attach(lambda _event: None)
+            await child.attach(lambda _event: None, lambda: None)
             self._child, self._calls = child, 0
         return child

@@ -72,12 +72,16 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    async def attach(self, on_event: EventHandler) -> None:
-        """Join the running loop; events sent before are delivered now."""
-        # A loop turn may take this connection only once, and never blocks on it.
+    async def attach(self, on_event: EventHandler, on_end: Callable[[], None]) -> None:
+        """Join the running loop; events sent before are delivered now.
+
+        `on_end` is called before anybody who waits for an answer learns that there will be none.
+        """
         self._sock.setblocking(False)
         reader, self._writer = await asyncio.open_unix_connection(sock=self._sock)
-        self._reading = asyncio.create_task(self._read(reader, on_event), name=f"{self.role}-child")
+        self._reading = asyncio.create_task(
+            self._read(reader, on_event, on_end), name=f"{self.role}-child"
+        )
 
     async def call(self, op: str, **arguments: Any) -> Message:
         """One call and its result. Raises what the child says (`PublicError`) or `ChildLost`."""
@@ -106,7 +110,9 @@ class Child:
         else:
             await self._reading
 
-    async def _read(self, reader: asyncio.StreamReader, on_event: EventHandler) -> None:
+    async def _read(
+        self, reader: asyncio.StreamReader, on_event: EventHandler, on_end: Callable[[], None]
+    ) -> None:
         try:
             while (message := await wire.read(reader)) is not None:
                 if "id" in message:
@@ -116,6 +122,7 @@ class Child:
         except Exception:
             log.exception("the %s child sent what cannot be understood", self.role)
         finally:
+            on_end()
             await self._bury()
 
     async def _wait(self) -> int:

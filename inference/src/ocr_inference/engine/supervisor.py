@@ -150,9 +150,9 @@ class EngineSupervisor:
 
     async def _load(self) -> bool:
         """True when the child is ready, False when the load failed."""
-        self._ready.clear()
         self._answered = False
-        await self._child.attach(self._on_event)
+        # A page that is next must wait for the replacement and not meet the dead.
+        await self._child.attach(self._on_event, self._ready.clear)
         ready = asyncio.create_task(self._ready.wait())
         lost = asyncio.create_task(self._child.lost.wait())
         try:
@@ -160,7 +160,7 @@ class EngineSupervisor:
         finally:
             ready.cancel()
             lost.cancel()
-        if self._ready.is_set() and not self._child.lost.is_set():
+        if self._ready.is_set():
             return True
         if self.state is not EngineState.FAILED:
             self._fail("The engine process ended while it was loading.", _now())
@@ -207,7 +207,6 @@ class EngineSupervisor:
         log.error("load failed: %s", sentence)
 
     def _note_lost(self) -> None:
-        self._ready.clear()
         self.state = EngineState.LOADING
         self._on_replaced(self._why)
         log.warning("the engine child is replaced", extra={"reason": self._why})

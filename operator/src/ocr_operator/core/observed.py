@@ -1,4 +1,5 @@
-"""Everything `plan` may know: immutable views made by the runtime from its cache. No API types, no clock."""
+"""Everything `plan` may know: immutable views made by the runtime from its cache. No API types, no
+clock."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class ChildKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """The OcrService itself. `spec` is None when a stored object does not parse; `spec_error` says why."""
+    """The OcrService itself. `spec` is None when a stored object does not parse; `spec_error` says
+    why."""
 
     key: Key
     uid: str
@@ -44,7 +46,8 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True)
 class LiveChild:
-    """A child as the API shows it, without managedFields. `controller_uid` is the owner with `controller: true`."""
+    """A child as the API shows it, without managedFields. `controller_uid` is the owner with
+    `controller: true`."""
 
     kind: ChildKind
     name: str
@@ -66,7 +69,8 @@ class Termination:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A pod of the service, reduced to what is used. Container fields are the container `server`'s."""
+    """A pod of the service, reduced to what is used. Container fields are those of the container
+    `server`."""
 
     name: str
     uid: str
@@ -104,7 +108,8 @@ class PodView:
 
 @dataclass(frozen=True, slots=True)
 class DocumentReading:
-    """The newest reading of one container's startup document; `document` is None when it could not be read."""
+    """The newest reading of one container's startup document; `document` is None when it could not
+    be read."""
 
     container_id: str
     document: Document | None
@@ -129,5 +134,6 @@ class Observed:
     profiles: tuple[Profile, ...]
     """All profiles of this service's model, with starts that are recorded but not yet written."""
     refusals: Mapping[ChildKind, str] = field(default_factory=dict)
-    """What the API server answered (403, 422) to the newest apply of this kind, one sentence; a kind
-    that was accepted is absent. The runtime tries again with back-off, the plan makes a condition."""
+    """What the API server answered (403, 422) to the newest apply of this kind, one sentence; a
+    kind that was accepted is absent. The runtime tries again with back-off, the plan makes a
+    condition."""

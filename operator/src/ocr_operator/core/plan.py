@@ -1,88 +1,182 @@
 """The decision: `plan(observed, policy, now)` is pure; the runtime carries it out.
 
-The runtime repeats plan while it asks for `lookups` or hands out `starts` (at most a few rounds), then carries out
-`apply`, `status`, `events`, in this order, and comes back at `requeue_at`.
+The runtime repeats plan while it asks for `lookups` or hands out `starts` (at most a few rounds),
+then carries out `apply`, `status`, `events`, in this order, and comes back at `requeue_at`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Any
 
-from ocr_operator.core.observed import ChildKind, Observed
-from ocr_operator.startup.catalogue import Catalogue
-from ocr_operator.startup.sample import Start, StartKey
+from ocr_operator.api.v1alpha1 import OcrServiceStatus
+from ocr_operator.core import reasons, template
+from ocr_operator.core.actions import (
+    API_VERSION,
+    FIELD_MANAGER,
+    PREFIX,
+    Apply,
+    Event,
+    EventType,
+    Plan,
+    Policy,
+    Scrape,
+)
+from ocr_operator.core.builders.deployment import deployment
+from ocr_operator.core.builders.labels import APPLIED_HASH
+from ocr_operator.core.builders.service import service as service_manifest
+from ocr_operator.core.checks import check_again_at
+from ocr_operator.core.contains import difference
+from ocr_operator.core.events import change_events, status_events
+from ocr_operator.core.measure import new_starts, scrapes
+from ocr_operator.core.observed import ChildKind, LiveChild, Observed
+from ocr_operator.core.ownership import Holdings, survey
+from ocr_operator.core.render import Render, render
+from ocr_operator.core.resolve import Problem, Resolved, resolve
+from ocr_operator.core.rollout import read_rollout
+from ocr_operator.core.settle import settled_at
+from ocr_operator.core.situation import Situation, read_status, written_condition
+from ocr_operator.core.status import build_status, refusal_status, same, wire
 
-FIELD_MANAGER = "ocr-operator"
-API_VERSION = "ocr-operator.dev/v1alpha1"
-PREFIX = "ocr-operator.dev/"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the installation decides: catalogue and images, both chart values."""
-
-    catalogue: Catalogue
-    images: Mapping[str, str]
-    """Image key of the catalogue (`cpu`, `gpu`) to a full reference."""
-    image_pull_policy: str = "IfNotPresent"
-
-
-@dataclass(frozen=True, slots=True)
-class Apply:
-    """One server-side apply. `force` is False only for a creation."""
-
-    kind: ChildKind
-    manifest: dict[str, Any]
-    force: bool
-    why: str
-    """For the log and the event: `created`, `spec changed`, `drift: spec.template…image`."""
-
-
-class EventType(StrEnum):
-    NORMAL = "Normal"
-    WARNING = "Warning"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event on the OcrService. `action` is the verb of events.k8s.io, `note` one sentence."""
-
-    type: EventType
-    reason: str
-    action: str
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scrape:
-    """Read the startup document of this container, not before `due_at`."""
-
-    container_id: str
-    pod_ip: str
-    port: int
-    due_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done, all of it data."""
-
-    lookups: tuple[ChildKind, ...] = ()
-    """GET these by the service's name first, then plan again; nothing else is done in this round."""
-    starts: tuple[tuple[StartKey, Start], ...] = ()
-    """Newly measured starts: record them, then plan again."""
-    apply: tuple[Apply, ...] = ()
-    status: dict[str, Any] | None = None
-    """The whole status to apply, None when the live one is right already."""
-    events: tuple[Event, ...] = ()
-    scrapes: tuple[Scrape, ...] = ()
-    requeue_at: datetime | None = None
+FIRST_CONFLICT_SECONDS, LONGEST_CONFLICT_SECONDS = 5.0, 300.0
+"""Between two looks at an object that is in the way: as long again as it has been there."""
+LEAVING_SECONDS = 5.0
+"""Until the next look at a child that is being deleted, should its last event be lost."""
 
 
 def plan(observed: Observed, policy: Policy, now: datetime) -> Plan:
     """Decide. Never raises for a user's mistake: that is a condition in `status`."""
-    raise NotImplementedError
+    if observed.service.deleting:
+        return Plan()
+    service = resolve(observed.service, policy)
+    if isinstance(service, Problem):
+        return _refuse(observed, service, now)
+    holdings = survey(observed)
+    if holdings.unknown:
+        return Plan(lookups=holdings.unknown)
+    starts = new_starts(observed, service, now)
+    if starts:
+        return Plan(starts=starts)
+    live = holdings.live.get(ChildKind.DEPLOYMENT)
+    rendered = render(observed, service, live)
+    if isinstance(rendered, Problem):
+        return _refuse(observed, rendered, now)
+    situation = Situation(
+        observed=observed,
+        service=service,
+        holdings=holdings,
+        render=rendered,
+        rollout=read_rollout(live),
+        written=read_status(observed.service.status),
+        now=now,
+    )
+    return _report(situation, _changes(service, holdings, rendered))
+
+
+def _refuse(observed: Observed, problem: Problem, now: datetime) -> Plan:
+    """Only say so: what runs goes on running."""
+    rollout = read_rollout(observed.children.get(ChildKind.DEPLOYMENT))
+    status = refusal_status(observed.service, problem, rollout, now)
+    written = read_status(observed.service.status)
+    if same(status, written):
+        return Plan()
+    return Plan(status=wire(status), events=status_events(written, status))
+
+
+def _changes(service: Resolved, holdings: Holdings, rendered: Render) -> tuple[Apply, ...]:
+    """Everything that differs. While a name is taken nothing new is made: pods without their
+    Service would be of no use, and a Service without its pods would select nothing."""
+    wanted = {
+        ChildKind.DEPLOYMENT: deployment(service, rendered.template, rendered.annotations),
+        ChildKind.SERVICE: service_manifest(service),
+    }
+    found = []
+    for kind, manifest in wanted.items():
+        if kind in holdings.missing:
+            if not holdings.conflicts:
+                found.append(Apply(kind, manifest, force=False, why="created"))
+        elif kind in holdings.adopted:
+            found.append(Apply(kind, manifest, force=True, why="adopted"))
+        elif kind in holdings.ours:
+            why = _why(holdings.ours[kind], manifest)
+            if why is not None:
+                found.append(Apply(kind, manifest, force=True, why=why))
+    return tuple(found)
+
+
+def _why(live: LiveChild, manifest: dict[str, Any]) -> str | None:
+    """What an apply would change. The hash tells of fields that are no longer wanted, the
+    comparison of what somebody else changed."""
+    known = (live.manifest["metadata"].get("annotations") or {}).get(APPLIED_HASH)
+    path = difference(_without_annotations(live.manifest), _without_annotations(manifest))
+    if known != manifest["metadata"]["annotations"][APPLIED_HASH]:
+        return f"spec changed: {path}" if path else "spec changed"
+    path = path or difference(live.manifest, manifest)
+    return f"drift: {path}" if path else None
+
+
+def _without_annotations(manifest: Any) -> dict[str, Any]:
+    metadata = {k: v for k, v in manifest["metadata"].items() if k != "annotations"}
+    return {**manifest, "metadata": metadata}
+
+
+def _report(situation: Situation, changes: tuple[Apply, ...]) -> Plan:
+    status = build_status(situation)
+    changed = not same(status, situation.written)
+    settled = settled_at(situation) if changed else None
+    if settled is not None and not _lost_readiness(situation, status):
+        changed = False
+    rendered = situation.render
+    read = scrapes(
+        situation.observed,
+        template.port(rendered.template),
+        rendered.numbers.center,
+        situation.now,
+    )
+    moments = (settled, check_again_at(situation), _look_again_at(situation))
+    events = change_events(changes)
+    if changed:
+        events += status_events(situation.written, status)
+    return Plan(
+        apply=changes,
+        status=wire(status) if changed else None,
+        events=events,
+        scrapes=read,
+        requeue_at=min((moment for moment in moments if moment is not None), default=None),
+    )
+
+
+def _lost_readiness(situation: Situation, status: OcrServiceStatus) -> bool:
+    """Whether it would say that the service is no longer ready: that never waits."""
+    before, after = situation.wrote(reasons.READY), written_condition(status, reasons.READY)
+    was = before is not None and before.status == "True"
+    return was and after is not None and after.status != "True"
+
+
+def _look_again_at(situation: Situation) -> datetime | None:
+    """For what no watch tells: an object without our label, and one that is being deleted."""
+    if situation.holdings.leaving:
+        return situation.now + timedelta(seconds=LEAVING_SECONDS)
+    if not situation.holdings.conflicts:
+        return None
+    known = situation.wrote(reasons.READY)
+    since = situation.now
+    if known is not None and known.reason == reasons.NAME_CONFLICT:
+        since = known.last_transition_time
+    lasted = (situation.now - since).total_seconds()
+    pause = min(max(lasted, FIRST_CONFLICT_SECONDS), LONGEST_CONFLICT_SECONDS)
+    return situation.now + timedelta(seconds=pause)
+
+
+__all__ = [
+    "API_VERSION",
+    "FIELD_MANAGER",
+    "PREFIX",
+    "Apply",
+    "Event",
+    "EventType",
+    "Plan",
+    "Policy",
+    "Scrape",
+    "plan",
+]

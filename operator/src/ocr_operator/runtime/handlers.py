@@ -20,7 +20,6 @@ from ocr_operator.runtime.apply import CHILDREN
 from ocr_operator.runtime.cache import Cache
 from ocr_operator.runtime.profiles import ProfileStore
 from ocr_operator.runtime.views import pod_key
-from ocr_operator.runtime.watches import SERVER_TIMEOUT_SECONDS
 from ocr_operator.runtime.workqueue import WorkQueue
 from ocr_operator.settings import Settings
 
@@ -28,8 +27,6 @@ Body = Mapping[str, Any]
 
 OURS = "app.kubernetes.io/managed-by=ocr-operator"
 """Selected by the API server: without it every pod of the cluster would be streamed and parsed."""
-LIST_CHUNK = 500
-"""Objects a page, as kubectl and client-go have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,30 +98,6 @@ async def _enqueue(
         kind.drop(body["metadata"]["uid"])
     if key := kind.key(body):
         queue.add(key)
-
-
-def kopf_settings(kinds: tuple[Watched, ...]) -> kopf.OperatorSettings:
-    """Quiet and bounded. No limit of workers: below the number of objects it would deadlock the
-    start."""
-    settings = kopf.OperatorSettings()
-    settings.scanning.disabled = True
-    settings.posting.enabled = False
-    settings.peering.standalone = True
-    settings.persistence.finalizer = f"{GROUP}/unused"
-    settings.networking.request_timeout = 30
-    settings.networking.connect_timeout = 5
-    settings.watching.server_timeout = SERVER_TIMEOUT_SECONDS
-    settings.watching.chunk_size = LIST_CHUNK
-    # kopf would kill the process that long after it began to stop; the kubelet has its own
-    # deadline.
-    settings.process.ultimate_exiting_timeout = None
-    for kind in kinds:
-        resource = (kind.group, kind.version, kind.plural)
-        if kind.labels:
-            settings.watching.label_selectors[resource] = kind.labels
-        if kind.fields:
-            settings.watching.field_selectors[resource] = kind.fields
-    return settings
 
 
 def _child(cache: Cache, kind: ChildKind) -> Watched:

@@ -1,0 +1,192 @@
+"""Which pod template is desired: the one rendered last, unless what it was rendered from changed.
+
+A changed template restarts every pod, so neither a new measurement nor a new operator, catalogue or
+default image renders a new one by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ocr_operator.core import reasons, template
+from ocr_operator.core.builders.labels import (
+    INPUT_HASH,
+    RENDERED_STARTUP,
+    RENDERED_TEMPLATE,
+    RESTARTED_AT,
+)
+from ocr_operator.core.builders.pod import pod_template, resources
+from ocr_operator.core.canonical import canonical_json, digest, without_empty
+from ocr_operator.core.contains import difference
+from ocr_operator.core.learn import Learned, learn
+from ocr_operator.core.observed import LiveChild, Observed
+from ocr_operator.core.resolve import Problem, Resolved
+
+INPUTS = frozenset(
+    {
+        "model",
+        "image",
+        "imagePullSecrets",
+        "resources",
+        "gpu",
+        "nodeSelector",
+        "tolerations",
+        "auth",
+        "s3",
+        "output",
+        "cache",
+        "limits",
+        "probes",
+        "podTemplate",
+    }
+)
+"""Fields of the spec that a template is rendered from. The others roll nothing."""
+NOT_INPUTS = frozenset({"replicas", "suspend", "service"})
+
+TEMPLATE_LIMIT_BYTES = 64 * 1024
+"""Of the annotation: a Deployment's are copied to each ReplicaSet, and 256 KiB are all there is."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What a template's probes were computed from; remembered beside it."""
+
+    budget: int
+    center: float
+    samples: int
+    level: str
+    explanation: str
+    restarted_at: str = ""
+    """`kubectl rollout restart` as it had been used then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """The desired template. `fresh` says that it is a new one; `update` is the path of what a
+    render of today would change beside the numbers, empty when nothing."""
+
+    template: Json
+    numbers: Numbers
+    input_hash: str
+    fresh: bool
+    learned: Learned
+    """What the next render would use."""
+    update: str = ""
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Of the Deployment."""
+        return {
+            INPUT_HASH: self.input_hash,
+            RENDERED_TEMPLATE: canonical_json(self.template),
+            RENDERED_STARTUP: canonical_json(asdict(self.numbers)),
+        }
+
+
+def render(observed: Observed, service: Resolved, live: LiveChild | None) -> Render | Problem:
+    """The desired template, or why there cannot be one."""
+    stored = _read(live) if live else None
+    restarted_at = template.restarted_at(_live_template(live))
+    if stored is None or input_hash(service, stored.numbers.restarted_at) != stored.input_hash:
+        return _fresh(observed, service, stored, restarted_at)
+    if restarted_at != stored.numbers.restarted_at:
+        if not _started_since(observed, restarted_at):
+            return _fresh(observed, service, stored, restarted_at)
+        # New numbers join a rollout only while none of its pods has started: those would restart.
+        numbers = replace(stored.numbers, restarted_at=restarted_at)
+        changed = input_hash(service, restarted_at)
+        stored = replace(stored, numbers=numbers, input_hash=changed)
+    return _kept(observed, service, stored)
+
+
+def input_hash(service: Resolved, restarted_at: str) -> str:
+    """Hash of everything a render depends on that a person decides."""
+    spec = without_empty(service.spec.wire())
+    inputs = {name: part for name, part in spec.items() if name in INPUTS}
+    return digest({"inputs": inputs, "restartedAt": restarted_at})
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    template: Json
+    numbers: Numbers
+    input_hash: str
+
+
+def _fresh(
+    observed: Observed, service: Resolved, stored: _Stored | None, restarted_at: str
+) -> Render | Problem:
+    # Without a Deployment there is the status alone, and it names the repository.
+    running = template.image(stored.template) if stored else service.image
+    limit = resources(service).get("limits", {}).get("cpu", "")
+    learned = learn(observed, service, running, service.image, limit)
+    rendered = pod_template(service, learned.probes)
+    size = len(canonical_json(rendered).encode())
+    if size > TEMPLATE_LIMIT_BYTES:
+        return Problem(
+            reasons.INVALID_SPEC,
+            f"The pod template has {size} bytes, more than {TEMPLATE_LIMIT_BYTES}: move large "
+            "values of podTemplate.env into a ConfigMap or Secret and refer to it.",
+        )
+    return Render(
+        template=rendered,
+        numbers=_numbers(learned, restarted_at),
+        input_hash=input_hash(service, restarted_at),
+        fresh=True,
+        learned=learned,
+    )
+
+
+def _kept(observed: Observed, service: Resolved, stored: _Stored) -> Render:
+    running = template.image(stored.template)
+    limit = template.cpu_limit(stored.template)
+    learned = learn(observed, service, running, running, limit)
+    today = template.without_numbers(pod_template(service, learned.probes))
+    before = template.without_numbers(stored.template)
+    return Render(
+        template=stored.template,
+        numbers=stored.numbers,
+        input_hash=stored.input_hash,
+        fresh=False,
+        learned=learned,
+        update=difference(before, today) or difference(today, before) or "",
+    )
+
+
+def _numbers(learned: Learned, restarted_at: str) -> Numbers:
+    return Numbers(
+        budget=learned.probes.budget,
+        center=round(learned.estimate.center, 3),
+        samples=learned.estimate.samples,
+        level=learned.level,
+        explanation=learned.explanation,
+        restarted_at=restarted_at,
+    )
+
+
+def _started_since(observed: Observed, restarted_at: str) -> bool:
+    return any(
+        pod.started and pod.annotations.get(RESTARTED_AT, "") == restarted_at
+        for pod in observed.pods
+    )
+
+
+def _read(live: LiveChild) -> _Stored | None:
+    """What was rendered last; None when the annotations are gone or not ours to read."""
+    annotations: Mapping[str, str] = live.manifest["metadata"].get("annotations") or {}
+    try:
+        rendered = json.loads(annotations[RENDERED_TEMPLATE])
+        numbers = Numbers(**json.loads(annotations[RENDERED_STARTUP]))
+        known = annotations[INPUT_HASH]
+    except (KeyError, ValueError, TypeError):
+        return None
+    return _Stored(rendered, numbers, known) if template.readable(rendered) else None
+
+
+def _live_template(live: LiveChild | None) -> Mapping[str, Any]:
+    return {} if live is None else (live.manifest.get("spec") or {}).get("template") or {}

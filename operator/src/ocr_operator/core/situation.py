@@ -1,0 +1,72 @@
+"""Everything a verdict may look at, once it is clear what is wanted and whose the children are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from ocr_operator.api.v1alpha1 import Condition, OcrServiceStatus
+from ocr_operator.core.measure import ATTEMPTS, living
+from ocr_operator.core.observed import Observed, PodView
+from ocr_operator.core.ownership import Holdings
+from ocr_operator.core.render import Render
+from ocr_operator.core.resolve import Resolved
+from ocr_operator.core.rollout import Rollout
+from ocr_operator.startup.sample import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One reconcile, understood. `written` is the status as it was written last."""
+
+    observed: Observed
+    service: Resolved
+    holdings: Holdings
+    render: Render
+    rollout: Rollout
+    written: OcrServiceStatus
+    now: datetime
+
+    @property
+    def pods(self) -> tuple[PodView, ...]:
+        """Those that are to stay, by name."""
+        return tuple(living(self.observed))
+
+    @property
+    def serves(self) -> bool:
+        """Whether requests are answered: a pod is ready, and the Deployment counts it, whose
+        controller is the one that would put another in its place."""
+        return self.rollout.ready > 0 and any(pod.ready for pod in self.pods)
+
+    def document(self, pod: PodView) -> Document | None:
+        """What the pod's running container said last; None while it is unread."""
+        reading = self.observed.readings.get(pod.container_id)
+        return reading.document if reading else None
+
+    def unread(self, pod: PodView) -> bool:
+        """Whether the running container's document may still tell what it has not told."""
+        reading = self.observed.readings.get(pod.container_id)
+        if pod.started_at is None or (reading is not None and reading.document is not None):
+            return False
+        return reading is None or reading.failures < ATTEMPTS
+
+    def wrote(self, condition: str) -> Condition | None:
+        """The condition as it was written last."""
+        return written_condition(self.written, condition)
+
+
+def read_status(status: Mapping[str, Any]) -> OcrServiceStatus:
+    """The status as it was written last; one that does not parse is as good as none."""
+    try:
+        return OcrServiceStatus.model_validate(status)
+    except ValidationError:
+        return OcrServiceStatus()
+
+
+def written_condition(status: OcrServiceStatus, condition: str) -> Condition | None:
+    """The condition of this type."""
+    return next((entry for entry in status.conditions or () if entry.type == condition), None)

@@ -1,0 +1,72 @@
+"""kopf runs as the informer: it lists, watches and calls the handlers; it decides and writes
+nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import kopf
+
+from ocr_operator.api.v1alpha1 import GROUP
+from ocr_operator.core.observed import Key
+from ocr_operator.runtime.connection import Login
+from ocr_operator.runtime.handlers import Watched, register
+from ocr_operator.runtime.watches import SERVER_TIMEOUT_SECONDS, WatchMonitor
+from ocr_operator.runtime.workqueue import WorkQueue
+
+LIST_CHUNK = 500
+"""Objects a page, as kubectl and client-go have it."""
+
+
+async def inform(
+    kinds: tuple[Watched, ...],
+    namespaces: tuple[str, ...],
+    queue: WorkQueue[Key],
+    watches: WatchMonitor,
+    login: Login,
+    stop: asyncio.Event,
+    started: Callable[[], None],
+) -> None:
+    """Watch the kinds in the namespaces, or everywhere, until `stop`. To be started as the last
+    task: kopf cancels all that began after it when it ends. `started` is called when kopf has taken
+    over the signals of the process, so that they can be taken back."""
+    registry = kopf.OperatorRegistry()
+    register(registry, kinds, queue)
+    kopf.on.login(id="login", registry=registry)(login.login)
+    watches.expect(*((kind.plural, name) for kind in kinds for name in namespaces or (None,)))
+    before = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=registry,
+        settings=kopf_settings(kinds),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stop,
+    )
+    started()
+    await kopf.run_tasks(tasks, ignored=before)
+
+
+def kopf_settings(kinds: tuple[Watched, ...]) -> kopf.OperatorSettings:
+    """Quiet and bounded. No limit of workers: below the number of objects it would deadlock the
+    start."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.persistence.finalizer = f"{GROUP}/unused"
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.watching.server_timeout = SERVER_TIMEOUT_SECONDS
+    settings.watching.chunk_size = LIST_CHUNK
+    # kopf would kill the process that long after it began to stop; the kubelet has its own
+    # deadline.
+    settings.process.ultimate_exiting_timeout = None
+    for kind in kinds:
+        resource = (kind.group, kind.version, kind.plural)
+        if kind.labels:
+            settings.watching.label_selectors[resource] = kind.labels
+        if kind.fields:
+            settings.watching.field_selectors[resource] = kind.fields
+    return settings

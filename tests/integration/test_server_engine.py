@@ -1,0 +1,152 @@
+"""Children that crash, hang or fail, clients that leave, queues that fill: nothing else is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from ocr_server import OcrServer, pdf, picture, running_server
+
+CRASHED = 'ocr_worker_restarts_total{reason="crashed",worker="engine"}'
+HUNG = 'ocr_worker_restarts_total{reason="hung",worker="engine"}'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OcrServer]:
+    with running_server(
+        tmp_path_factory.mktemp("server"), {"page_seconds": 0.8}, ocr_queue_max_pages=6
+    ) as server:
+        yield server
+        assert server.left_behind == []
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+def begin(server: OcrServer, pool: ThreadPoolExecutor, document: bytes) -> Future[httpx.Response]:
+    """A request whose page is being read by the engine."""
+    request = pool.submit(server.read, document)
+    server.wait_for(lambda: server.metric("ocr_inflight_pages") == 1)
+    return request
+
+
+def test_a_killed_engine_costs_the_page_in_it_and_nothing_else(
+    server: OcrServer, pool: ThreadPoolExecutor
+) -> None:
+    first = begin(server, pool, picture())
+    waiting = [pool.submit(server.read, picture()) for _ in range(2)]
+    engine = server.child("engine")
+    assert engine is not None
+    os.kill(engine, signal.SIGKILL)
+    lost = first.result()
+    assert lost.status_code == 502
+    assert lost.json()["error"]["code"] == "engine_error"
+    assert [request.result().status_code for request in waiting] == [200, 200]
+    assert server.child("engine") != engine
+    assert server.metric(CRASHED) == 1
+    assert server.get("/livez").status_code == 200
+    start = server.get("/startupz")
+    assert (start.status_code, start.json()["state"], start.json()["attempts"]) == (200, "ready", 1)
+
+
+def test_a_killed_decoder_is_replaced(server: OcrServer) -> None:
+    decoder = server.child("decode")
+    assert decoder is not None
+    os.kill(decoder, signal.SIGKILL)
+    server.wait_for(lambda: server.child("decode") is None)
+    assert server.read(picture()).status_code == 200
+
+
+def test_the_pages_of_a_client_that_left_are_not_read(server: OcrServer) -> None:
+    before = server.metric('ocr_cancelled_total{cause="disconnect"}')
+    with pytest.raises(httpx.ReadTimeout):
+        server.read(pdf(5), timeout=0.5)
+    server.wait_for(lambda: server.metric("ocr_queue_pages") == 0, 3)
+    assert server.metric('ocr_cancelled_total{cause="disconnect"}') == before + 1
+    assert server.read(picture()).status_code == 200
+
+
+def test_a_deadline_stops_the_request(server: OcrServer) -> None:
+    late = server.read(pdf(5), data={"timeout_s": "1"})
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert server.metric("ocr_queue_pages") == 0
+    assert server.read(picture()).status_code == 200
+
+
+def test_a_full_queue_refuses_with_the_time_it_needs(
+    server: OcrServer, pool: ThreadPoolExecutor
+) -> None:
+    long = begin(server, pool, pdf(5))
+    refused = server.read(pdf(3))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "queue_full")
+    assert 1 <= int(refused.headers["Retry-After"]) <= 10
+    too_long = server.read(pdf(7))
+    assert (too_long.status_code, too_long.json()["error"]["code"]) == (422, "too_many_pages")
+    assert long.result().status_code == 200
+
+
+def test_a_single_page_does_not_wait_for_a_whole_document(
+    server: OcrServer, pool: ThreadPoolExecutor
+) -> None:
+    long = begin(server, pool, pdf(5))
+    assert server.read(picture()).status_code == 200
+    assert not long.done()
+    assert long.result().status_code == 200
+
+
+def test_a_hanging_engine_is_replaced_and_the_others_go_on(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    script = {"pages": [{"hang": True}, {}, {"fail": "Too hard."}]}
+    with running_server(tmp_path, script, ocr_heartbeat_deadline_s=1) as server:
+        hung = pool.submit(server.read, picture(), data={"timeout_s": "1"})
+        server.wait_for(lambda: server.metric("ocr_inflight_pages") == 1)
+        waiting = pool.submit(server.read, picture())
+        assert hung.result().status_code == 504
+        assert hung.result().json()["error"]["code"] == "deadline_exceeded"
+        assert waiting.result().status_code == 200
+        assert server.metric(HUNG) == 1
+        assert server.get("/livez").status_code == 200
+
+        partial = server.read(pdf(2)).json()
+        assert partial["status"] == "partial"
+        assert [page["status"] for page in partial["pages"]] == ["failed", "ok"]
+        assert partial["pages"][0]["error"] == "Too hard."
+
+
+def test_an_engine_lost_in_a_call_that_cannot_be_replaced_is_not_alive(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    with running_server(tmp_path, {"page_seconds": 2}) as server:
+        request = begin(server, pool, picture())
+        counters = next((tmp_path / "cache").glob("scripted-*.json"))
+        whole = counters.read_text()
+        counters.write_text("broken")  # the next load fails
+        engine = server.child("engine")
+        assert engine is not None
+        os.kill(engine, signal.SIGKILL)
+        assert request.result().status_code == 502
+        server.wait_for(lambda: server.get("/livez").status_code == 503)
+        assert server.get("/health").json()["status"] == "failed"
+        assert server.get("/startupz").status_code == 200
+        counters.write_text(whole)
+        server.wait_for(lambda: server.get("/livez").status_code == 200)
+        assert server.read(picture()).status_code == 200
+
+
+def test_an_idle_engine_that_ends_is_replaced(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        engine = server.child("engine")
+        assert engine is not None
+        os.kill(engine, signal.SIGKILL)
+        server.wait_for(lambda: server.child("engine") not in (None, engine))
+        server.wait_ready()
+        assert server.get("/livez").status_code == 200

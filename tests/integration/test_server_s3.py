@@ -1,0 +1,103 @@
+"""Results in a real S3 server: versitygw over a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ocr_server import OcrServer, free_port, picture, running_server
+
+ACCESS, SECRET = "testaccess", "testsecret"
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass
+class Bucket:
+    endpoint: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    binary = subprocess.run(
+        [sys.executable, "-m", "testbed", "tool", "versitygw"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "results").mkdir()
+    address = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        [binary, f"--port={address}", f"--access={ACCESS}", f"--secret={SECRET}", "posix", folder],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield Bucket(f"http://{address}", folder / "results", process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, bucket: Bucket) -> Iterator[OcrServer]:
+    secret = tmp_path_factory.mktemp("secret")
+    with running_server(
+        tmp_path_factory.mktemp("server"),
+        {"text": "stored"},
+        cloudru_s3_endpoint=bucket.endpoint,
+        ocr_s3_bucket="results",
+        ocr_s3_prefix="team/",
+        ocr_s3_region="us-east-1",
+        ocr_s3_credentials_dir=secret,
+    ) as server:
+        assert server.get("/health").json()["s3_storage"] == "credentials_missing"
+        assert "s3_failed" in server.read(picture()).headers["X-OCR-Warnings"]
+        (secret / "access-key").write_text(f"{ACCESS}\n")
+        (secret / "secret-key").write_text(f"{SECRET}\n")
+        yield server
+
+
+def test_the_result_is_stored_under_an_id_of_ours_and_the_input_is_not(
+    server: OcrServer, bucket: Bucket
+) -> None:
+    answer = server.read(picture(), name="../../evil\n.png").json()
+    assert answer["warnings"] == []
+    stored = answer["s3"]
+    assert stored["bucket"] == "results"
+    assert stored["key"].startswith("team/20") and stored["key"].endswith(f"/{answer['id']}.json")
+    data = (bucket.folder / stored["key"]).read_bytes()
+    document = json.loads(data)
+    assert document["result"]["text"] == "stored"
+    assert document["input"]["sha256"] == hashlib.sha256(picture()).hexdigest()
+    assert document["input"]["bytes"] == len(picture())
+    assert "/" not in document["input"]["name"]
+    assert stored["etag"] == hashlib.md5(data).hexdigest()  # noqa: S324
+    assert server.get("/health").json()["s3_storage"] == "configured"
+
+
+def test_storing_can_be_declined(server: OcrServer) -> None:
+    assert "s3" not in server.read(picture(), data={"save_to_s3": "false"}).json()
+
+
+def test_without_the_bucket_ocr_still_answers_unless_it_is_required(
+    server: OcrServer, bucket: Bucket
+) -> None:
+    bucket.process.kill()
+    bucket.process.wait()
+    answer = server.read(picture())
+    assert answer.status_code == 200
+    assert [warning["code"] for warning in answer.json()["warnings"]] == ["s3_failed"]
+    assert "s3" not in answer.json()
+    required = server.read(picture(), data={"save_to_s3": "required"})
+    assert (required.status_code, required.json()["error"]["code"]) == (502, "s3_failed")
+    assert server.metric('ocr_s3_operations_total{op="put",result="failed"}') >= 2

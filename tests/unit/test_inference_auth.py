@@ -1,0 +1,45 @@
+"""Keys as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocr_inference.auth import ANONYMOUS, KeyRing
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> KeyRing:
+    (tmp_path / "alice").write_text("secret-a\n")
+    (tmp_path / "bob").write_bytes(b"secret-b")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "..data").mkdir()
+    (tmp_path / ".hidden").write_text("hidden")
+    return KeyRing(tmp_path, wanted=True)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "token", "Token"])
+def test_a_client_is_the_name_of_its_file(ring: KeyRing, scheme: str) -> None:
+    assert ring.client(f"{scheme} secret-a") == "alice"
+    assert ring.client(f"{scheme} secret-b") == "bob"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "secret-a", "Bearer", "Bearer ", "Basic secret-a", "Bearer hidden", "Bearer ключ"],
+)
+def test_others_are_nobody(ring: KeyRing, header: str | None) -> None:
+    assert ring.client(header) is None
+
+
+def test_without_a_directory_nobody_is_let_in(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path / "missing", wanted=True)
+    assert ring.missing
+    assert ring.client("Bearer x") is None
+
+
+def test_where_no_keys_are_wanted_everybody_is_anonymous(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path, wanted=False)
+    assert not ring.missing
+    assert ring.client(None) == ANONYMOUS

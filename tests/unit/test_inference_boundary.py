@@ -1,0 +1,106 @@
+"""The process boundary: messages, errors, what a child inherits."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocr_inference.engine import wire
+from ocr_inference.engine.child import answer
+from ocr_inference.engine.host import child_environment
+from ocr_inference.engine.wire import Message, WireError
+from ocr_inference.errors import PublicError
+
+TEXT = st.text('aé\n"\0\u2028𝄞', max_size=5)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(-1e9, 1e9) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def through(message: Message) -> Message | None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        wire.send(ours, message)
+        return wire.receive(theirs)
+
+
+@given(st.dictionaries(TEXT, JSON))
+def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
+    assert through(message) == message
+
+
+def test_a_lone_surrogate_is_replaced_and_nan_is_refused() -> None:
+    assert through({"text": "a\ud800b"}) == {"text": "a?b"}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        wire.encode({"confidence": math.nan})
+
+
+def test_an_absurd_length_is_refused() -> None:
+    async def read() -> None:
+        reader = asyncio.StreamReader()
+        reader.feed_data(struct.pack("!I", 2**31))
+        await wire.read(reader)
+
+    with pytest.raises(WireError):
+        asyncio.run(read())
+
+
+def test_the_end_of_the_other_side_is_no_message() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.sendall(b"\0\0")
+        ours.close()
+        assert wire.receive(theirs) is None
+
+
+def failing(error: Exception) -> Callable[[Message], Message]:
+    def fail(_call: Message) -> Message:
+        raise error
+
+    return fail
+
+
+def test_a_public_error_crosses_whole() -> None:
+    error = PublicError(422, "too_many_pixels", "Too large.", limit=5)
+    reply = answer({"read": failing(error)}, {"id": 7, "op": "read"})
+    assert reply == {
+        "id": 7,
+        "error": {
+            "status": 422,
+            "code": "too_many_pixels",
+            "message": "Too large.",
+            "details": {"limit": 5},
+        },
+    }
+
+
+def test_an_unknown_failure_says_nothing_of_the_document() -> None:
+    reply = answer({"read": failing(RuntimeError("secret text"))}, {"id": 7, "op": "read"})
+    assert reply["error"]["code"] == "engine_error"
+    assert "secret" not in str(reply)
+
+
+def test_an_answer_that_cannot_be_sent_is_a_failure_of_that_call() -> None:
+    reply = answer({"read": lambda _call: {"confidence": math.inf}}, {"id": 7, "op": "read"})
+    assert reply["error"]["code"] == "engine_error"
+
+
+def test_a_child_inherits_no_credentials() -> None:
+    given = {"OCR_S3_SECRET_KEY": "x", "CLOUDRU_S3_ACCESS_KEY": "y", "PATH": "/bin", "HOME": "/tmp"}
+    kept = child_environment(given, threads=3)
+    assert kept == {
+        "PATH": "/bin",
+        "HOME": "/tmp",
+        "OMP_NUM_THREADS": "3",
+        "OPENBLAS_NUM_THREADS": "3",
+        "MKL_NUM_THREADS": "3",
+    }

@@ -1,0 +1,121 @@
+"""Who is next, and who is let in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ocr_inference.errors import PublicError
+from ocr_inference.reading.queue import Admission, FairQueue, PageWork
+
+
+def order(works: Sequence[tuple[str, str, int]], gone: frozenset[str] = frozenset()) -> list[str]:
+    """The order in which pages `(client, request, page)` are taken."""
+
+    async def take() -> list[str]:
+        queue, taken = FairQueue(), []
+        for client, request, number in works:
+            work = page(client, request, number)
+            if request in gone:
+                work.outcome.cancel()
+            queue.put(work)
+        for _ in range(sum(request not in gone for _, request, _ in works)):
+            work = await queue.get()
+            taken.append(f"{work.request}{work.number}")
+        return taken
+
+    return asyncio.run(take())
+
+
+def page(client: str, request: str, number: int) -> PageWork:
+    return PageWork(
+        client=client,
+        request=request,
+        path=Path("upload"),
+        number=number,
+        dpi=200,
+        languages=(),
+        queued_at=0.0,
+        deadline=1.0,
+        outcome=asyncio.get_running_loop().create_future(),
+    )
+
+
+def test_pages_of_one_document_come_in_order() -> None:
+    assert order([("x", "a", 1), ("x", "a", 2), ("x", "a", 3)]) == ["a1", "a2", "a3"]
+
+
+def test_a_page_waits_for_one_page_of_a_long_document_and_not_for_all() -> None:
+    assert order([("x", "a", 1), ("x", "a", 2), ("x", "a", 3), ("x", "b", 1)]) == [
+        "a1",
+        "b1",
+        "a2",
+        "a3",
+    ]
+
+
+def test_many_documents_do_not_give_a_client_more_than_its_share() -> None:
+    works = [("x", "a", 1), ("x", "b", 1), ("x", "c", 1), ("y", "d", 1)]
+    assert order(works) == ["a1", "d1", "b1", "c1"]
+
+
+def test_pages_that_nobody_waits_for_are_passed_over() -> None:
+    works = [("x", "a", 1), ("x", "a", 2), ("x", "b", 1)]
+    assert order(works, gone=frozenset("a")) == ["b1"]
+
+
+def test_a_taker_waits_for_the_next_page() -> None:
+    async def scenario() -> str:
+        queue = FairQueue()
+        taker = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        queue.put(page("x", "a", 1))
+        return (await taker).request
+
+    assert asyncio.run(scenario()) == "a"
+
+
+def test_pages_are_counted_and_given_back() -> None:
+    admission = Admission(max_pages=10)
+    first = admission.admit()
+    first.cover(6)
+    second = admission.admit()
+    assert admission.pages == 7
+    with pytest.raises(PublicError) as refused:
+        second.cover(5)
+    assert (refused.value.status, refused.value.code) == (503, "queue_full")
+    second.release()
+    first.page_done()
+    assert admission.pages == 5
+    first.release()
+    first.page_done()  # of a page that ended after its request
+    assert admission.pages == 0
+
+
+def test_a_full_queue_takes_no_upload_either() -> None:
+    admission = Admission(max_pages=1)
+    admission.admit()
+    with pytest.raises(PublicError, match="at most 1"):
+        admission.admit()
+
+
+def test_a_document_that_never_fits_is_told_so() -> None:
+    ticket = Admission(max_pages=3).admit()
+    with pytest.raises(PublicError) as refused:
+        ticket.cover(4)
+    assert (refused.value.status, refused.value.code) == (422, "too_many_pages")
+
+
+def test_retry_after_is_what_the_queue_will_take() -> None:
+    admission = Admission(max_pages=100)
+    admission.admit().cover(20)
+    admission.note(2.0)
+    assert 40 <= admission.retry_after() <= 50
+    for _ in range(50):
+        admission.note(0.1)
+    assert 2 <= admission.retry_after() <= 3
+    admission.note(1e6)
+    assert admission.retry_after() == 300
