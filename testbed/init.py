@@ -29,8 +29,13 @@ def main(state: Path, logs: Path) -> None:
     while True:
         now = time.monotonic()
         for unit in sorted((state / "units").iterdir()):
-            if unit.name not in running.values() and not_before.get(unit.name, 0) <= now:
+            if unit.name in running.values() or not_before.get(unit.name, 0) > now:
+                continue
+            try:
                 running[start(unit, logs)] = unit.name
+            except OSError as e:
+                report(logs, f"{unit.name} does not start: {e}")
+                not_before[unit.name] = now + RESTART_SECONDS
         signal.sigtimedwait(WAKE_UP, RESTART_SECONDS)
         for pid, status in dead_children():
             if name := running.pop(pid, None):
@@ -51,6 +56,8 @@ def start(unit: Path, logs: Path) -> int:
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsigmask=(),
+        # Python ignores these, and what is ignored stays so in children.
+        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
         setsid=True,
     )
 

@@ -99,7 +99,7 @@ def test_what_a_person_sees(room: Room) -> None:
 
 def test_every_field_of_the_probes_is_explained(room: Room) -> None:
     text = room.kubectl("explain", "ocrservice.spec.probes", "--recursive=false")
-    fields = re.findall(r"^  (\w+)\t<[^>]+>(.*)\n((?:    .*\n)*)", text, re.M)
+    fields = re.findall(r"^  (\w+)\t<[^>]+>(.*)\n(?:  enum: .*\n)?((?:    .*\n)*)", text, re.M)
     assert {"mode", "startup", "liveness", "readiness", "minBudgetSeconds"} <= {
         f[0] for f in fields
     }

@@ -170,7 +170,6 @@ SERVED = [
     "/services: get list watch create patch",
     "apps/deployments: get list watch create patch",
     "events.k8s.io/events: create",
-    "ocr-operator.dev/ocrservices/finalizers: update",
     "ocr-operator.dev/ocrservices/status: patch",
     "ocr-operator.dev/ocrservices: get list watch",
     "ocr-operator.dev/ocrstartupprofiles: list watch",

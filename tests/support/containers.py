@@ -38,13 +38,18 @@ class Mounted:
         **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         """The image's entry point with `command`: its own user, read-only root, no capability and
-        no network. `mounts` are folders of this machine and where they appear, read-only."""
+        no network. `mounts` are folders of this machine and where they appear: read-only, but
+        in the place of a volume."""
         name = f"ocr-test-{uuid.uuid4().hex[:8]}"
         bundle = self.folder / name
-        volumes = [(writable(bundle / path.strip("/")), path, "rw") for path in VOLUMES]
-        given = [(path, target, "ro") for path, target in (mounts or {}).items()]
+        given = {target: path for path, target in (mounts or {}).items()}
+        volumes = {path: given.get(path) or bundle / path.strip("/") for path in VOLUMES}
+        for folder in volumes.values():
+            make_writable(folder)
+        binds = [(path, target, "rw") for target, path in volumes.items()]
+        binds += [(path, target, "ro") for target, path in given.items() if target not in volumes]
         bundle.joinpath("config.json").write_text(
-            json.dumps(self._specification([*volumes, *given], command, environment))
+            json.dumps(self._specification(binds, command, environment))
         )
         try:
             return subprocess.run(
@@ -103,10 +108,10 @@ class Mounted:
         }
 
 
-def writable(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    os.chown(folder, USER, USER)
-    return folder
+def make_writable(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, USER, USER)
 
 
 @contextmanager

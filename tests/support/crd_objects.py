@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kube import Kube
 from kubeapi import Api
 
 Json = dict[str, Any]
@@ -18,9 +19,9 @@ CRDS = Path(__file__).parents[2] / "crds"
 
 
 @contextmanager
-def api_with_crds(control_plane: Any) -> Iterator[Api]:
+def api_with_crds(control_plane: Kube) -> Iterator[Api]:
     """The API server with our CRDs and an empty namespace."""
-    api = Api(Path(control_plane.kubeconfig))
+    api = Api(control_plane.kubeconfig)
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRDS}")
     for path in CRDS.glob("*.yaml"):
         name = yaml.safe_load(path.read_text())["metadata"]["name"]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.url = ""
+        self.closing = asyncio.Event()
         self._scripts: dict[str, deque[Answer]] = defaultdict(deque)
         self._watches: dict[str, deque[Watching]] = defaultdict(deque)
 
@@ -96,7 +98,7 @@ class FakeApi:
             return web.json_response(body or {})
         answer = script.popleft() if len(script) > 1 else script[0]
         if answer.stall:
-            await asyncio.sleep(3600)
+            await self.closing.wait()
         if answer.drop and request.transport is not None:
             request.transport.close()
         return web.json_response(answer.body, status=answer.status, headers=answer.headers)
@@ -109,25 +111,38 @@ class FakeApi:
         for event in stream.events:
             await response.write(json.dumps(event).encode() + b"\n")
         if not stream.end:
-            await asyncio.sleep(3600)
+            await self.closing.wait()
         return response
 
 
-@asynccontextmanager
-async def fake_api() -> AsyncIterator[FakeApi]:
-    """A `FakeApi` on a port of its own."""
-    fake = FakeApi()
-    server = web.Application()
-    server.router.add_route("*", "/{path:.*}", fake.handle)
-    runner = web.AppRunner(server, access_log=None, shutdown_timeout=0)
-    await runner.setup()
+@contextmanager
+def fake_api() -> Iterator[FakeApi]:
+    """A `FakeApi` on a port of its own, in a thread of its own: kopf takes every task that begins
+    in its event loop for its own, and would wait for the server's at its end."""
+    fake, begun = FakeApi(), threading.Event()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(_serve(fake, begun)))
+    thread.start()
+    begun.wait()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        fake.url = f"http://{host}:{port}"
         yield fake
     finally:
-        await runner.cleanup()
+        loop.call_soon_threadsafe(fake.closing.set)
+        thread.join()
+        loop.close()
+
+
+async def _serve(fake: FakeApi, begun: threading.Event) -> None:
+    server = web.Application()
+    server.router.add_route("*", "/{path:.*}", fake.handle)
+    runner = web.AppRunner(server, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    fake.url = f"http://{host}:{port}"
+    begun.set()
+    await fake.closing.wait()
+    await runner.cleanup()
 
 
 def configuration_for(fake: FakeApi) -> Configuration:

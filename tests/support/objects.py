@@ -1,5 +1,5 @@
-"""Builders of what the pure parts of the operator work on. Everything has a default; a test names what
-it is about."""
+"""Builders of what the pure parts of the operator work on. Everything has a default; a test names
+what it is about."""
 
 from __future__ import annotations
 
@@ -52,9 +52,10 @@ def policy(**changes: Any) -> Policy:
     return replace(Policy(catalogue=catalogue(), images=images), **changes)
 
 
-def spec(model: str = "pp-ocr", **fields: Any) -> OcrServiceSpec:
-    """Fields as in YAML: camelCase; `model` is its name unless the fields say more."""
-    return OcrServiceSpec.model_validate({"model": {"name": model}} | fields)
+def spec(model: str | Json = "pp-ocr", **fields: Any) -> OcrServiceSpec:
+    """Fields as in YAML: camelCase; `model` is its name alone, or the whole."""
+    named = {"name": model} if isinstance(model, str) else model
+    return OcrServiceSpec.model_validate({"model": named, **fields})
 
 
 def view(wanted: OcrServiceSpec | None = None, **changes: Any) -> ServiceView:
@@ -70,13 +71,13 @@ def view(wanted: OcrServiceSpec | None = None, **changes: Any) -> ServiceView:
     return replace(service, **changes)
 
 
-def resolved(model: str = "pp-ocr", **fields: Any) -> Resolved:
+def resolved(model: str | Json = "pp-ocr", **fields: Any) -> Resolved:
     found = resolve(view(spec(model, **fields)), policy())
     assert isinstance(found, Resolved), found
     return found
 
 
-def refusal(model: str = "pp-ocr", **fields: Any) -> Problem:
+def refusal(model: str | Json = "pp-ocr", **fields: Any) -> Problem:
     found = resolve(view(spec(model, **fields)), policy())
     assert isinstance(found, Problem), found
     return found

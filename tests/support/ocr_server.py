@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,10 +101,14 @@ class OcrServer:
 
 @contextmanager
 def running_server(
-    home: Path, script: Mapping[str, Any] | None = None, ready: bool = True, **settings: Any
+    home: Path,
+    script: Mapping[str, Any] | None = None,
+    ready: bool = True,
+    prefix: Sequence[str] = (),
+    **settings: Any,
 ) -> Iterator[OcrServer]:
     """A server with the scripted model (or another) on a free port of the loopback address."""
-    server = start_server(home, script, **settings)
+    server = start_server(home, script, prefix, **settings)
     try:
         server.wait_for(lambda: _answers(server))
         if ready:
@@ -117,7 +121,12 @@ def running_server(
         server.process.wait()
 
 
-def start_server(home: Path, script: Mapping[str, Any] | None = None, **settings: Any) -> OcrServer:
+def start_server(
+    home: Path,
+    script: Mapping[str, Any] | None = None,
+    prefix: Sequence[str] = (),
+    **settings: Any,
+) -> OcrServer:
     for name in ("tmp", "cache", "output"):
         (home / name).mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -137,7 +146,7 @@ def start_server(home: Path, script: Mapping[str, Any] | None = None, **settings
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ocr_inference", "serve"],
+            [*prefix, sys.executable, "-m", "ocr_inference", "serve"],
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,

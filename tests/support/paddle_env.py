@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from debian import debian_packages
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "requirements" / "inference-gpu.txt"
 PADDLE = "paddlepaddle==3.3.1"
@@ -119,23 +121,6 @@ def _call(*command: str, check: bool = True) -> None:
 def _system_libraries() -> None:
     known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True)
     debian_packages(*(p for p, file in SYSTEM_LIBRARIES.items() if file not in known.stdout))
-
-
-def debian_packages(*names: str) -> None:
-    """Install Debian packages when root; otherwise say which are missing."""
-    if not names:
-        return
-    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names]
-    if os.geteuid() == 0:
-        noninteractive = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-qq"], capture_output=True, timeout=300)
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=600, env=noninteractive
-        )
-        if done.returncode == 0:
-            return
-        raise AssertionError(f"{' '.join(command)} failed:\n{done.stderr}")
-    raise AssertionError(f"Missing Debian packages. Run as root: {' '.join(command)}")
 
 
 @contextmanager

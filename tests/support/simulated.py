@@ -1,7 +1,7 @@
 """A cluster in memory: what the API server and the Deployment controller do to what a plan writes.
 
-It knows server-side apply of one manager, the defaults of the objects we make, and how a Deployment's
-status follows its pods. The reconcile is the runtime's, without anything that awaits.
+It knows server-side apply of one manager, the defaults of the objects we make, and how a
+Deployment's status follows its pods. The reconcile is the runtime's, without anything that awaits.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from objects import KEY, NOW, UID, document, observed, pod, policy, reading, seconds, spec
+
 from ocr_operator.core.actions import Apply, Event, Plan, Policy
 from ocr_operator.core.canonical import digest
 from ocr_operator.core.contains import LIST_KEYS
@@ -27,6 +28,7 @@ from ocr_operator.core.observed import (
     ServiceView,
 )
 from ocr_operator.core.plan import plan
+from ocr_operator.startup.catalogue import CatalogueModel
 from ocr_operator.startup.profile import Profile, record
 from ocr_operator.startup.sample import Document, StartKey
 
@@ -54,7 +56,7 @@ class Simulated:
 
     # What a person does.
 
-    def edit(self, model: str = "pp-ocr", **fields: Any) -> None:
+    def edit(self, model: str | Json = "pp-ocr", **fields: Any) -> None:
         wanted = spec(model, **fields)
         if wanted != self.service.spec:
             generation = self.service.generation + 1
@@ -81,6 +83,11 @@ class Simulated:
     @property
     def deployment(self) -> Json:
         return self.objects[ChildKind.DEPLOYMENT]
+
+    @property
+    def model(self) -> CatalogueModel:
+        assert self.service.spec is not None
+        return self.policy.catalogue.models[self.service.spec.model.name]
 
     @property
     def template(self) -> Json:
@@ -115,7 +122,7 @@ class Simulated:
                 startup_period_seconds=self.server["startupProbe"]["periodSeconds"],
             )
             created.append(name)
-        self._count()
+        self.count()
         return created
 
     def read(self, name: str, answer: Document | None = None, failures: int = 0) -> None:
@@ -123,27 +130,26 @@ class Simulated:
         of = self.pods[name]
         self.readings[of.container_id] = reading(of, answer, read_at=self.now, failures=failures)
 
-    def make_ready(self, name: str, count: bool = True) -> None:
+    def make_ready(self, name: str, counted: bool = True) -> None:
         at = self.now.replace(microsecond=0)
-        self.pods[name] = replace(
-            self.pods[name], started=True, ready=True, containers_ready_at=at
-        )
-        if count:
-            self._count()
+        self.pods[name] = replace(self.pods[name], started=True, ready=True, containers_ready_at=at)
+        if counted:
+            self.count()
 
     def start_pods(self, took: float = 2.0, answer: Document | None = None) -> None:
         """Roll, load, be read and become ready, with a reconcile after each event."""
-        created = self.roll()
+        created, model = self.roll(), self.model
+        says = answer or document(init_seconds=took, model=model.name, version=model.versions[-1])
         self.reconcile()
         self.wait(took)
         for name in created:
-            self.read(name, answer or document(init_seconds=took))
+            self.read(name, says)
             self.reconcile()
         self.wait(1)
         for name in created:
-            self.make_ready(name, count=False)
+            self.make_ready(name, counted=False)
             self.reconcile()
-            self._count()
+            self.count()
             self.reconcile()
 
     # What the runtime does.
@@ -225,7 +231,7 @@ class Simulated:
             generation = live["metadata"].get("generation", 0)
             live["metadata"]["generation"] = generation + 1
 
-    def _count(self) -> None:
+    def count(self) -> None:
         """The Deployment's status as its controller writes it."""
         live, wanted = self.deployment, self.deployment["spec"]["replicas"]
         pods = self.pods.values()
@@ -244,7 +250,7 @@ class Simulated:
         }
 
 
-def cluster(model: str = "pp-ocr", **fields: Any) -> Simulated:
+def cluster(model: str | Json = "pp-ocr", **fields: Any) -> Simulated:
     """A cluster with this OcrService and nothing else."""
     return Simulated(
         ServiceView(

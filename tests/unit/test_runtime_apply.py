@@ -40,14 +40,15 @@ class Wired:
 
 @pytest_asyncio.fixture
 async def wired() -> AsyncIterator[Wired]:
-    async with fake_api() as fake, client_of(fake) as client:
-        pauses: list[float] = []
+    with fake_api() as fake:
+        async with client_of(fake) as client:
+            pauses: list[float] = []
 
-        async def pause(seconds: float) -> None:
-            pauses.append(seconds)
+            async def pause(seconds: float) -> None:
+                pauses.append(seconds)
 
-        metrics = Metrics()
-        yield Wired(fake, KubeApi(client, metrics, pause), metrics, pauses)
+            metrics = Metrics()
+            yield Wired(fake, KubeApi(client, metrics, pause), metrics, pauses)
 
 
 def change(*, force: bool) -> Apply:

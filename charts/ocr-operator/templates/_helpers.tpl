@@ -64,10 +64,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [ocr-operator.dev]
   resources: [ocrservices/status]
   verbs: [patch]
-# The children's owner references block the owner's deletion, which is allowed only to those who may set its finalizers.
-- apiGroups: [ocr-operator.dev]
-  resources: [ocrservices/finalizers]
-  verbs: [update]
 # An apply that makes a new object needs both patch and create. Children go with their owner: nothing is deleted.
 - apiGroups: [apps]
   resources: [deployments]

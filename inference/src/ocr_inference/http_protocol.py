@@ -13,54 +13,56 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 MAX_HEADER_BYTES = 64 * 1024
 
 
-def header_limited(timeout: float) -> type[HttpToolsProtocol]:
-    """The protocol class for a server whose clients have `timeout` seconds for a header."""
+class HeaderLimitedProtocol(HttpToolsProtocol):
+    header_timeout: float
+    """Seconds for a whole header, from the connection or the request's first byte."""
 
-    class HeaderLimitedProtocol(HttpToolsProtocol):
-        _timer: asyncio.TimerHandle | None = None
-        _header_bytes = 0
-        _in_header = True
+    _timer: asyncio.TimerHandle | None = None
+    _header_bytes = 0
+    _in_header = True
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._timer is None and self._in_header:  # the next request of this connection
             self._start_timer()
+        self._header_bytes += len(data)  # set back when a header or a body ends in this data
+        super().data_received(data)
+        if self._in_header and self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse(431)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_timer()
-            super().connection_lost(exc)
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        self._in_header, self._header_bytes = False, 0
+        super().on_headers_complete()
 
-        def data_received(self, data: bytes) -> None:
-            if self._timer is None and self._in_header:  # the next request of this connection
-                self._start_timer()
-            super().data_received(data)
-            if self._in_header:
-                self._header_bytes += len(data)
-                if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
-                    self._refuse(431)
+    def on_message_complete(self) -> None:
+        self._in_header, self._header_bytes = True, 0
+        super().on_message_complete()
 
-        def on_headers_complete(self) -> None:
-            self._stop_timer()
-            self._in_header, self._header_bytes = False, 0
-            super().on_headers_complete()
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(self.header_timeout, self._refuse, 408)
 
-        def on_message_complete(self) -> None:
-            self._in_header = True
-            super().on_message_complete()
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-        def _start_timer(self) -> None:
-            self._timer = self.loop.call_later(timeout, self._refuse, 408)
+    def _refuse(self, status: int) -> None:
+        self._stop_timer()
+        if not self.transport.is_closing():
+            self.transport.write(
+                STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.close()
 
-        def _stop_timer(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
 
-        def _refuse(self, status: int) -> None:
-            self._stop_timer()
-            if not self.transport.is_closing():
-                self.transport.write(
-                    STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n"
-                )
-                self.transport.close()
-
-    return HeaderLimitedProtocol
+def header_limited(timeout: float) -> type[HeaderLimitedProtocol]:
+    """The class for `uvicorn.Config`, which makes the instances itself."""
+    return type("Protocol", (HeaderLimitedProtocol,), {"header_timeout": timeout})

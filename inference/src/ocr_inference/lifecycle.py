@@ -18,6 +18,8 @@ log = logging.getLogger("ocr_inference.lifecycle")
 EXIT_TERMINATED = 143
 """SIGTERM before ready: nothing was promised, nothing is drained."""
 
+_REAP_EVERY_S = 5.0
+
 
 class Stage(StrEnum):
     SERVING = "serving"
@@ -99,16 +101,25 @@ def handle_signals(
     signal.signal(signal.SIGINT, on_signal)
 
 
-def reap_orphans(ours: Callable[[], set[int]]) -> None:
-    """As PID 1, end the zombies of processes that our killed children left behind.
+async def reap_orphans(ours: Callable[[], set[int]]) -> None:
+    """As PID 1, end the zombies of what our killed children had started.
 
-    Our own children are left to their `Popen`, which wants their exit status.
+    By time and not by SIGCHLD, which uvloop keeps for itself. Our own children are left to their
+    `Popen`, which wants their exit status.
     """
     while True:
-        try:
-            status = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if status is None or status.si_pid in ours():
-            return
-        os.waitpid(status.si_pid, os.WNOHANG)
+        await asyncio.sleep(_REAP_EVERY_S)
+        _reap(ours())
+
+
+def _reap(ours: set[int]) -> None:
+    while (pid := _dead_child()) is not None and pid not in ours:
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _dead_child() -> int | None:
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if found is None else found.si_pid

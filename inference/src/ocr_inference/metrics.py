@@ -20,62 +20,40 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 
 class Metrics:
     def __init__(self, version: str, engine: str) -> None:
-        registry = CollectorRegistry(auto_describe=True)
-        self.registry = registry
+        self.registry = registry = CollectorRegistry(auto_describe=True)
         self.engine = engine
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
-        Info("ocr_build", "Version of the server.", registry=registry).info(
-            {"version": version, "engine": engine}
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(name, meaning, labels, registry=registry)
+
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(name, meaning, labels, registry=registry)
+
+        def seconds(name: str, meaning: str, *labels: str) -> Histogram:
+            return Histogram(name, meaning, labels, buckets=_SECONDS, registry=registry)
+
+        build = Info("ocr_build", "Version of the server.", registry=registry)
+        build.info({"version": version, "engine": engine})
+        self.requests = counter("ocr_requests", "Requests answered.", "route", "code")
+        self.request_seconds = seconds(
+            "ocr_request_duration_seconds", "From the first header to the last byte.", "route"
         )
-        self.requests = Counter(
-            "ocr_requests", "Requests answered.", ["route", "code"], registry=registry
+        self.rejected = counter("ocr_rejected", "Requests refused, by error code.", "reason")
+        self.cancelled = counter("ocr_cancelled", "Requests whose work was stopped.", "cause")
+        self.pages = counter("ocr_pages", "Pages answered.", "engine", "status")
+        self.page_seconds = seconds(
+            "ocr_page_duration_seconds", "Of one page: render, read.", "engine", "stage"
         )
-        self.request_seconds = Histogram(
-            "ocr_request_duration_seconds",
-            "From the first header to the last byte.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.queue_wait = seconds("ocr_queue_wait_seconds", "From queueing a page to decoding it.")
+        self.inflight_pages = gauge("ocr_inflight_pages", "Pages that the engine is reading.")
+        self.worker_restarts = counter(
+            "ocr_worker_restarts", "Children replaced, by role and reason.", "worker", "reason"
         )
-        self.pages = Counter(
-            "ocr_pages", "Pages answered.", ["engine", "status"], registry=registry
-        )
-        self.page_seconds = Histogram(
-            "ocr_page_duration_seconds",
-            "Time of one page in a stage: render, read.",
-            ["engine", "stage"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.queue_wait = Histogram(
-            "ocr_queue_wait_seconds",
-            "From a page's queueing to its decoding.",
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.inflight_pages = Gauge(
-            "ocr_inflight_pages", "Pages that the engine is reading.", registry=registry
-        )
-        self.rejected = Counter(
-            "ocr_rejected", "Requests refused, by error code.", ["reason"], registry=registry
-        )
-        self.cancelled = Counter(
-            "ocr_cancelled", "Requests whose work was stopped.", ["cause"], registry=registry
-        )
-        self.worker_restarts = Counter(
-            "ocr_worker_restarts",
-            "Children replaced, by role and reason.",
-            ["worker", "reason"],
-            registry=registry,
-        )
-        self.s3_operations = Counter(
-            "ocr_s3_operations", "Operations on the bucket.", ["op", "result"], registry=registry
-        )
-        self._queue_pages = Gauge("ocr_queue_pages", "Pages waiting or running.", registry=registry)
-        self._engine_up = Gauge(
-            "ocr_engine_up", "1 while the engine can read.", ["engine"], registry=registry
-        )
+        self.s3_operations = counter("ocr_s3_operations", "On the bucket.", "op", "result")
+        self._queue_pages = gauge("ocr_queue_pages", "Pages waiting or running.")
+        self._engine_up = gauge("ocr_engine_up", "1 while the engine can read.", "engine")
 
     def watch(self, queue_pages: Callable[[], float], engine_up: Callable[[], float]) -> None:
         self._queue_pages.set_function(queue_pages)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +38,8 @@ from ocr_inference.startup import StartRecord
 from ocr_inference.workspace import Workspace
 
 log = logging.getLogger("ocr_inference.server")
+
+EXIT_CONFIGURATION = 2
 
 KEEP_ALIVE_S = 75
 """Longer than the 60 s of most load balancers, so that they and not we close idle connections."""
@@ -109,7 +110,12 @@ class _Parts:
 
 
 async def _serve(settings: Settings, start: Start) -> int:
-    parts = _build(settings, start)
+    try:
+        workspace = Workspace(settings.temp_dir)
+    except OSError as error:
+        log.critical("the temporary directory cannot be used: %s", error)
+        return EXIT_CONFIGURATION
+    parts = _build(settings, start, workspace)
     services = parts.services
     app = create_app(services)
     later: list[asyncio.Future[object]] = []
@@ -121,13 +127,12 @@ async def _serve(settings: Settings, start: Start) -> int:
         abandon=services.workspace.close,
         loop=loop,
     )
-    if os.getpid() == 1:
-        loop.add_signal_handler(signal.SIGCHLD, lifecycle.reap_orphans, running_pids)
     if start.hang_after is not None:
         scripted_http.hang_after(start.hang_after)
     tasks = [
         asyncio.create_task(services.engine.run(), name="engine"),
         asyncio.create_task(parts.dispatcher.run(), name="dispatcher"),
+        asyncio.create_task(lifecycle.reap_orphans(running_pids), name="reaper"),
     ]
     for task in tasks:
         task.add_done_callback(lambda done: _broken(done, server))
@@ -141,7 +146,7 @@ async def _serve(settings: Settings, start: Start) -> int:
     return 1 if broken else 0
 
 
-def _build(settings: Settings, start: Start) -> _Parts:
+def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
     number = version("ocr-inference")
     metrics = Metrics(number, settings.model)
     record = StartRecord(
@@ -156,7 +161,6 @@ def _build(settings: Settings, start: Start) -> _Parts:
         settings.heartbeat_deadline_s,
         lambda why: metrics.worker_restarts.labels("engine", why).inc(),
     )
-    workspace = Workspace(settings.temp_dir)
     admission = Admission(settings.queue_max_pages)
     metrics.watch(lambda: admission.pages, lambda: engine.state is EngineState.READY)
     decoder = Decoder(

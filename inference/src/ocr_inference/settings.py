@@ -89,6 +89,11 @@ class Settings(BaseSettings):
 def settings_sentence(error: ValidationError) -> str:
     """What is wrong with the environment, without the values: one of them may be a secret."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+        f"{_variable(str(item['loc'][0]))}: {item['msg']}"
         for item in error.errors(include_input=False, include_url=False)
     )
+
+
+def _variable(name: str) -> str:
+    """A field with other names is reported by the one that was set, the others by their own."""
+    return f"OCR_{name.upper()}" if name in Settings.model_fields else name

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from importlib.resources import files
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -34,7 +36,22 @@ def read_policy(settings: Settings) -> Policy:
     )
 
 
-def main() -> int:
+async def run_and_exit(settings: Settings, policy: Policy) -> NoReturn:
+    """Run, and end the process from within: the event loop cannot be closed in the ordinary way,
+    because that would wait for tasks of kopf that do not always end."""
+    code = 0
+    try:
+        await run(settings, policy)
+    except Exception:
+        log.critical("the operator ends", exc_info=True)
+        code = 1
+    else:
+        log.info("stopped")
+    logging.shutdown()
+    os._exit(code)
+
+
+def main() -> None:
     """Run the operator. 0 after SIGTERM, 2 for settings that cannot be used, 1 for everything
     else."""
     try:
@@ -42,16 +59,10 @@ def main() -> int:
         policy = read_policy(settings)
     except (ValidationError, ValueError, OSError) as error:
         print(f"ocr-operator: the settings cannot be used: {error}", file=sys.stderr)  # noqa: T201
-        return BAD_SETTINGS
+        sys.exit(BAD_SETTINGS)
     configure(settings.log_level)
-    try:
-        asyncio.run(run(settings, policy))
-    except Exception:
-        log.critical("the operator ends", exc_info=True)
-        return 1
-    log.info("stopped")
-    return 0
+    asyncio.run(run_and_exit(settings, policy))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

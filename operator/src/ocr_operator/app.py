@@ -47,6 +47,8 @@ DRAIN_SECONDS = 12.0
 """For the reconciles in work when the process is to end."""
 FLUSH_SECONDS = 5.0
 """For the starts and events not written by then; with the above well within the pod's 30 s."""
+STOP_WATCHING_SECONDS = 5.0
+"""For kopf to end its watches."""
 CRD_POLL_SECONDS = 5.0
 
 
@@ -69,7 +71,8 @@ class Operator:
 
 
 async def run(settings: Settings, policy: Policy) -> None:
-    """Run until SIGTERM or SIGINT. Raises when anything but that ends it."""
+    """Run until SIGTERM or SIGINT. Raises when anything but that ends it. Either way tasks of kopf
+    may be left that cannot be cancelled: end the process without waiting for them."""
     configuration = await load_configuration(settings.kubeconfig)
     async with open_client(configuration) as client, open_session() as pods:
         metrics = Metrics()
@@ -141,35 +144,54 @@ async def _operate(
     writer = start(parts.profiles.run())
     readers = [start(parts.scraper.run(pods)) for _ in range(PARALLEL)]
     others = [start(parts.recorder.run()), start(_resync(operator)), *readers]
-    # Last: when kopf ends it cancels every task that began after it.
-    watching_stops = asyncio.Event()
-    watching = inform(
-        operator.kinds,
-        operator.settings.watched,
-        queue,
-        operator.watches,
-        operator.login,
-        watching_stops,
-        # It has to stop last, and at the first signal it would stop at once.
-        started=lambda: _stop_on_signals(operator.stop),
-    )
-    start(watching)
+    stop_watching = asyncio.Event()
+    # Last: when kopf ends it cancels every task that began after it. And no child of the group,
+    # which would wait for it: kopf does not always end.
+    watching = asyncio.create_task(_watch(operator, stop_watching))
+    watcher = start(_outcome(watching))
 
     await operator.stop.wait()
     log.info("stopping")
     operator.health.stopping = True
-    for closing in (queue, parts.scraper.queue, parts.profiles.queue):
-        closing.close()
-    await asyncio.wait([*workers, writer], timeout=DRAIN_SECONDS)
+    await _drain(operator, [*workers, writer])
+    for task in (*workers, writer, *others):
+        task.cancel()
+    stop_watching.set()
+    await asyncio.wait([watching], timeout=STOP_WATCHING_SECONDS)
+    watcher.cancel()
+
+
+async def _drain(operator: Operator, tasks: list[asyncio.Task[None]]) -> None:
+    """Let what is in work end, and write what is not written."""
+    parts = operator.parts
+    for queue in (operator.queue, parts.scraper.queue, parts.profiles.queue):
+        queue.close()
+    await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
     try:
         async with asyncio.timeout(FLUSH_SECONDS):
             await parts.profiles.flush_all()
             await parts.recorder.drained()
     except TimeoutError:
         log.warning("stopped with starts or events that are not written")
-    for task in (*workers, writer, *others):
-        task.cancel()
-    watching_stops.set()
+
+
+async def _watch(operator: Operator, stop: asyncio.Event) -> None:
+    await inform(
+        operator.kinds,
+        operator.settings.watched,
+        operator.queue,
+        operator.watches,
+        operator.login,
+        stop,
+        # It has to stop last, and at the first signal it would stop at once.
+        started=lambda: _stop_on_signals(operator.stop),
+    )
+
+
+async def _outcome(task: asyncio.Task[None]) -> None:
+    """End as the task does, without being it."""
+    await asyncio.wait([task])
+    task.result()
 
 
 async def _for_ever(task: Coroutine[Any, Any, None], health: Health) -> None:

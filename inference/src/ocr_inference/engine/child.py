@@ -14,9 +14,11 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
+from ocr_inference import logs
 from ocr_inference.engine import wire
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
@@ -51,7 +53,7 @@ class Role(Protocol):
 def main() -> None:
     role, fd, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     _belong_to(parent)
-    logging.basicConfig(level=logging.INFO, format=f"{role}: %(message)s", stream=sys.stderr)
+    logs.configure(sys.stderr)
     sock = socket.socket(fileno=fd)
     # Not for grandchildren: one that lives on would hide the end of this child from the parent.
     sock.set_inheritable(False)
@@ -81,7 +83,9 @@ def answer(handlers: Handlers, call: Message) -> Message:
 
 def _as_error(error: Exception) -> Message:
     if not isinstance(error, PublicError):
-        log.exception("call failed")
+        # Where, and not what: the message of an exception may quote the document.
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        log.error("call failed: %s", type(error).__name__, extra={"trace": trace})
         error = PublicError(502, "engine_error", "The page failed by an internal error.")
     return {
         "status": error.status,

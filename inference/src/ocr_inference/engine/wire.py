@@ -60,7 +60,10 @@ def receive(sock: socket.socket) -> Message | None:
 def _exactly(sock: socket.socket, count: int) -> bytes | None:
     parts = bytearray()
     while len(parts) < count:
-        part = sock.recv(count - len(parts))
+        try:
+            part = sock.recv(count - len(parts))
+        except ConnectionError:
+            return None
         if not part:
             return None
         parts += part

@@ -55,8 +55,8 @@ def render_frame(path: Path, kind: str, number: int, dpi: int, limits: Limits) -
         _check(number, image.size, limits)
         own = _resolution(image)
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        flat = _flatten(upright)
+        ImageOps.exif_transpose(image, in_place=True)  # the other way always makes a copy
+        flat = _flatten(image)
         return np.ascontiguousarray(np.asarray(flat)[:, :, ::-1]), own or dpi
 
 

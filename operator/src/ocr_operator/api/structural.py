@@ -71,13 +71,12 @@ def _undescribed(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key != "description"}
 
 
-_ORDER = ("description", "type", "format", "required", "properties")
-"""What a reader looks for first; the rest follows by name, so that the files do not change by
-themselves."""
+_FIRST = ("description", "type", "format", "required")
+"""What a reader looks for; the rest is sorted, so that the files change only with the models."""
 
 
 def _ordered(schema: Schema) -> Schema:
-    first = [key for key in _ORDER if key in schema and key != "properties"]
-    rest = sorted(key for key in schema if key not in _ORDER)
-    last = [key for key in ("properties",) if key in schema]
+    first = [key for key in _FIRST if key in schema]
+    rest = sorted(schema.keys() - {*_FIRST, "properties"})
+    last = ["properties"] if "properties" in schema else []
     return {key: schema[key] for key in (*first, *rest, *last)}

@@ -38,7 +38,7 @@ IMAGE_REASONS = frozenset(
 )
 IMAGE_CAUSES = (
     (r"not found|manifest unknown|does not exist", "it does not exist there"),
-    (r"unauthori[sz]ed|denied|forbidden|authentication", "access is denied"),
+    (r"authori[sz]|authenticat|denied|forbidden", "access is denied"),
     (r"no such host|dial |timeout|timed out|refused|unreachable|TLS|x509", "it is out of reach"),
     (r"not present with pull policy", "it is not on the node, and the pull policy is Never"),
 )
@@ -80,7 +80,7 @@ def _image_pull(situation: Situation) -> Problem | None:
         if pod.waiting_reason in IMAGE_REASONS:
             known = situation.wrote(reasons.DEGRADED)
             begin = f"Image {pod.image} cannot be pulled"
-            cause = next((c for p, c in IMAGE_CAUSES if re.search(p, pod.waiting_message)), None)
+            cause = _image_cause(pod.waiting_message)
             if cause is None and known is not None and known.message.startswith(begin):
                 # ImagePullBackOff does not repeat what ErrImagePull said.
                 return Problem(reasons.IMAGE_PULL_ERROR, known.message)
@@ -189,6 +189,11 @@ def plain_text(text: str) -> str:
 
 def _patience_ends(pod: PodView) -> datetime:
     return pod.created_at + timedelta(seconds=UNSCHEDULED_SECONDS)
+
+
+def _image_cause(message: str) -> str | None:
+    found = (cause for text, cause in IMAGE_CAUSES if re.search(text, message, re.IGNORECASE))
+    return next(found, None)
 
 
 def _causes(message: str) -> str:

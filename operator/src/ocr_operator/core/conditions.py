@@ -11,7 +11,8 @@ from ocr_operator.api.v1alpha1 import Condition, OcrServiceStatus, StartupStatus
 from ocr_operator.core import reasons
 from ocr_operator.core.checks import first_problem, plain_text, problems
 from ocr_operator.core.learn import is_static
-from ocr_operator.core.situation import Situation, written_condition
+from ocr_operator.core.situation import Situation
+from ocr_operator.core.written import written_condition
 from ocr_operator.startup.sample import DocumentState
 
 MOVE_SHARE = 0.2

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ocr_operator.api.v1alpha1 import Condition, OcrServiceStatus
 from ocr_operator.core import reasons
 from ocr_operator.core.actions import Apply, Event, EventType
-from ocr_operator.core.situation import written_condition
+from ocr_operator.core.written import written_condition
 
 RECONCILE, REPORT = "Reconcile", "Report"
 QUIET_REASONS = frozenset({reasons.STARTING, reasons.SUSPENDED, reasons.SERVING})

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from datetime import datetime
 
-from pydantic import ValidationError
-
-from ocr_operator.api.v1alpha1 import OcrServiceStatus, StartKeyStatus
+from ocr_operator.api.v1alpha1 import StartKeyStatus, StartupStatus
 from ocr_operator.core import image
 from ocr_operator.core.measure import CPU, own_starts
 from ocr_operator.core.observed import Observed
 from ocr_operator.core.quantity import plain
 from ocr_operator.core.resolve import Resolved
+from ocr_operator.core.written import read_status
 from ocr_operator.startup.estimate import Estimate, estimate
 from ocr_operator.startup.explain import explain
 from ocr_operator.startup.probes import Probes, budget_rule, generate
@@ -38,12 +37,20 @@ class Learned:
     explanation: str
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The image of the present template, and since when it has been that one; None: always."""
+
+    image: str
+    since: datetime | None = None
+
+
 def learn(
-    observed: Observed, service: Resolved, running: str, reference: str, limit: str
+    observed: Observed, service: Resolved, running: Running, wanted_image: str, limit: str
 ) -> Learned:
-    """For a template with the image `reference` and the CPU limit, where `running` is the image of
-    the present template. What another image did is not known to hold."""
-    keys = _keys(observed, running) if running == reference else ()
+    """For a template with that image and CPU limit. What another image did is not known to
+    hold."""
+    keys = _keys(observed, running) if running.image == wanted_image else ()
     wanted = {_fitted(key, service, limit) for key in keys}
     profiles = [profile for profile in observed.profiles if profile.key in wanted]
     found = [_from_profile(service, profile) for profile in profiles]
@@ -53,13 +60,12 @@ def learn(
     return max(found, key=lambda learned: (learned.estimate.budget, learned.key or _NO_KEY))
 
 
-def recorded_key(status: Mapping[str, Any]) -> StartKey | None:
-    """The key that `status.startup` was written about."""
-    try:
-        startup = OcrServiceStatus.model_validate(status).startup
-    except ValidationError:
-        return None
+def recorded_key(startup: StartupStatus | None, running: Running) -> StartKey | None:
+    """The key that the status was written about, if that was with the image that runs now."""
     if startup is None or startup.key is None or startup.key.model is None:
+        return None
+    measured, since = startup.last_measured_time, running.since
+    if since is not None and (measured is None or measured <= since):
         return None
     written = startup.key.model_dump()
     return StartKey(**{name: value or "" for name, value in written.items()})
@@ -73,17 +79,16 @@ def key_status(key: StartKey) -> StartKeyStatus:
 _NO_KEY = StartKey("", "", "", "", "", "")
 
 
-def _keys(observed: Observed, running: str) -> tuple[StartKey, ...]:
+def _keys(observed: Observed, running: Running) -> tuple[StartKey, ...]:
     """Keys of the pods that are there, and the one known from pods that are gone."""
-    containers = {pod.container_id: pod for pod in observed.pods}
-    seen = {
-        own.profile.key
-        for own in own_starts(observed)
-        if containers[own.start.container_id].image == running
-    }
-    known = recorded_key(observed.service.status)
+    seen = {own.profile.key for own in own_starts(observed, running.image)}
+    known = recorded_key(read_status(observed.service.status).startup, running)
     superseded = known is None or any(key.device == known.device for key in seen)
-    if known is not None and not superseded and known.repository == image.parse(running).repository:
+    if (
+        known is not None
+        and not superseded
+        and known.repository == image.parse(running.image).repository
+    ):
         seen.add(known)
     return tuple(sorted(seen))
 

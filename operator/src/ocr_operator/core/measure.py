@@ -60,9 +60,11 @@ def measured_at(start: Start) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def own_starts(observed: Observed) -> list[OwnStart]:
-    """Recorded starts of the pods that are there, oldest first."""
-    containers = {pod.container_id for pod in observed.pods if pod.container_id}
+def own_starts(observed: Observed, reference: str) -> list[OwnStart]:
+    """Recorded starts of the pods that are there and have this image, oldest first."""
+    containers = {
+        pod.container_id for pod in observed.pods if pod.container_id and pod.image == reference
+    }
     found = [
         OwnStart(profile, start)
         for profile in observed.profiles

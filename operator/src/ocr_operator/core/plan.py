@@ -35,8 +35,9 @@ from ocr_operator.core.render import Render, render
 from ocr_operator.core.resolve import Problem, Resolved, resolve
 from ocr_operator.core.rollout import read_rollout
 from ocr_operator.core.settle import settled_at
-from ocr_operator.core.situation import Situation, read_status, written_condition
+from ocr_operator.core.situation import Situation
 from ocr_operator.core.status import build_status, refusal_status, same, wire
+from ocr_operator.core.written import read_status, written_condition
 
 FIRST_CONFLICT_SECONDS, LONGEST_CONFLICT_SECONDS = 5.0, 300.0
 """Between two looks at an object that is in the way: as long again as it has been there."""
@@ -58,7 +59,7 @@ def plan(observed: Observed, policy: Policy, now: datetime) -> Plan:
     if starts:
         return Plan(starts=starts)
     live = holdings.live.get(ChildKind.DEPLOYMENT)
-    rendered = render(observed, service, live)
+    rendered = render(observed, service, live, now)
     if isinstance(rendered, Problem):
         return _refuse(observed, rendered, now)
     situation = Situation(

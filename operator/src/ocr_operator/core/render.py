@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from ocr_operator.core import reasons, template
 from ocr_operator.core.builders.labels import (
@@ -21,7 +24,7 @@ from ocr_operator.core.builders.labels import (
 from ocr_operator.core.builders.pod import pod_template, resources
 from ocr_operator.core.canonical import canonical_json, digest, without_empty
 from ocr_operator.core.contains import difference
-from ocr_operator.core.learn import Learned, learn
+from ocr_operator.core.learn import Learned, Running, learn
 from ocr_operator.core.observed import LiveChild, Observed
 from ocr_operator.core.resolve import Problem, Resolved
 
@@ -63,17 +66,22 @@ class Numbers:
     explanation: str
     restarted_at: str = ""
     """`kubectl rollout restart` as it had been used then."""
+    image_since: datetime | None = None
+    """When the image became this one; None: with the first render."""
+
+
+NUMBERS = TypeAdapter(Numbers)
+"""Reads and writes them; fields of a newer operator are ignored, a new field needs a default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """The desired template. `fresh` says that it is a new one; `update` is the path of what a
-    render of today would change beside the numbers, empty when nothing."""
+    """The desired template. `update` is the path of what a render of today would change beside the
+    numbers, empty when nothing."""
 
     template: Json
     numbers: Numbers
     input_hash: str
-    fresh: bool
     learned: Learned
     """What the next render would use."""
     update: str = ""
@@ -84,19 +92,21 @@ class Render:
         return {
             INPUT_HASH: self.input_hash,
             RENDERED_TEMPLATE: canonical_json(self.template),
-            RENDERED_STARTUP: canonical_json(asdict(self.numbers)),
+            RENDERED_STARTUP: canonical_json(NUMBERS.dump_python(self.numbers, mode="json")),
         }
 
 
-def render(observed: Observed, service: Resolved, live: LiveChild | None) -> Render | Problem:
+def render(
+    observed: Observed, service: Resolved, live: LiveChild | None, now: datetime
+) -> Render | Problem:
     """The desired template, or why there cannot be one."""
     stored = _read(live) if live else None
     restarted_at = template.restarted_at(_live_template(live))
     if stored is None or input_hash(service, stored.numbers.restarted_at) != stored.input_hash:
-        return _fresh(observed, service, stored, restarted_at)
+        return _fresh(observed, service, stored, restarted_at, now)
     if restarted_at != stored.numbers.restarted_at:
         if not _started_since(observed, restarted_at):
-            return _fresh(observed, service, stored, restarted_at)
+            return _fresh(observed, service, stored, restarted_at, now)
         # New numbers join a rollout only while none of its pods has started: those would restart.
         numbers = replace(stored.numbers, restarted_at=restarted_at)
         changed = input_hash(service, restarted_at)
@@ -119,10 +129,14 @@ class _Stored:
 
 
 def _fresh(
-    observed: Observed, service: Resolved, stored: _Stored | None, restarted_at: str
+    observed: Observed,
+    service: Resolved,
+    stored: _Stored | None,
+    restarted_at: str,
+    now: datetime,
 ) -> Render | Problem:
     # Without a Deployment there is the status alone, and it names the repository.
-    running = template.image(stored.template) if stored else service.image
+    running = _running(stored) if stored else Running(service.image)
     limit = resources(service).get("limits", {}).get("cpu", "")
     learned = learn(observed, service, running, service.image, limit)
     rendered = pod_template(service, learned.probes)
@@ -133,32 +147,34 @@ def _fresh(
             f"The pod template has {size} bytes, more than {TEMPLATE_LIMIT_BYTES}: move large "
             "values of podTemplate.env into a ConfigMap or Secret and refer to it.",
         )
+    since = running.since if running.image == service.image else now
     return Render(
         template=rendered,
-        numbers=_numbers(learned, restarted_at),
+        numbers=_numbers(learned, restarted_at, since),
         input_hash=input_hash(service, restarted_at),
-        fresh=True,
         learned=learned,
     )
 
 
 def _kept(observed: Observed, service: Resolved, stored: _Stored) -> Render:
-    running = template.image(stored.template)
-    limit = template.cpu_limit(stored.template)
-    learned = learn(observed, service, running, running, limit)
+    running, limit = _running(stored), template.cpu_limit(stored.template)
+    learned = learn(observed, service, running, running.image, limit)
     today = template.without_numbers(pod_template(service, learned.probes))
     before = template.without_numbers(stored.template)
     return Render(
         template=stored.template,
         numbers=stored.numbers,
         input_hash=stored.input_hash,
-        fresh=False,
         learned=learned,
         update=difference(before, today) or difference(today, before) or "",
     )
 
 
-def _numbers(learned: Learned, restarted_at: str) -> Numbers:
+def _running(stored: _Stored) -> Running:
+    return Running(template.image(stored.template), stored.numbers.image_since)
+
+
+def _numbers(learned: Learned, restarted_at: str, image_since: datetime | None) -> Numbers:
     return Numbers(
         budget=learned.probes.budget,
         center=round(learned.estimate.center, 3),
@@ -166,6 +182,7 @@ def _numbers(learned: Learned, restarted_at: str) -> Numbers:
         level=learned.level,
         explanation=learned.explanation,
         restarted_at=restarted_at,
+        image_since=image_since,
     )
 
 
@@ -181,9 +198,9 @@ def _read(live: LiveChild) -> _Stored | None:
     annotations: Mapping[str, str] = live.manifest["metadata"].get("annotations") or {}
     try:
         rendered = json.loads(annotations[RENDERED_TEMPLATE])
-        numbers = Numbers(**json.loads(annotations[RENDERED_STARTUP]))
+        numbers = NUMBERS.validate_json(annotations[RENDERED_STARTUP])
         known = annotations[INPUT_HASH]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError):
         return None
     return _Stored(rendered, numbers, known) if template.readable(rendered) else None
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from pydantic import ValidationError
 
 from ocr_operator.api.v1alpha1 import Condition, OcrServiceStatus
 from ocr_operator.core.measure import ATTEMPTS, living
@@ -16,6 +12,7 @@ from ocr_operator.core.ownership import Holdings
 from ocr_operator.core.render import Render
 from ocr_operator.core.resolve import Resolved
 from ocr_operator.core.rollout import Rollout
+from ocr_operator.core.written import written_condition
 from ocr_operator.startup.sample import Document
 
 
@@ -57,16 +54,3 @@ class Situation:
     def wrote(self, condition: str) -> Condition | None:
         """The condition as it was written last."""
         return written_condition(self.written, condition)
-
-
-def read_status(status: Mapping[str, Any]) -> OcrServiceStatus:
-    """The status as it was written last; one that does not parse is as good as none."""
-    try:
-        return OcrServiceStatus.model_validate(status)
-    except ValidationError:
-        return OcrServiceStatus()
-
-
-def written_condition(status: OcrServiceStatus, condition: str) -> Condition | None:
-    """The condition of this type."""
-    return next((entry for entry in status.conditions or () if entry.type == condition), None)

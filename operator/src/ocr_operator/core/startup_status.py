@@ -15,7 +15,7 @@ from ocr_operator.core.conditions import moved, pending
 from ocr_operator.core.learn import Learned, key_status
 from ocr_operator.core.measure import own_starts
 from ocr_operator.core.situation import Situation
-from ocr_operator.core.template import read_probes
+from ocr_operator.core.template import image, read_probes
 from ocr_operator.startup.explain import duration_text
 from ocr_operator.startup.probes import Probe, Probes
 
@@ -27,7 +27,7 @@ def startup_status(situation: Situation) -> StartupStatus:
     """As it would be written now."""
     learned, numbers = situation.render.learned, situation.render.numbers
     probes = read_probes(situation.render.template)
-    own = own_starts(situation.observed)
+    own = own_starts(situation.observed, image(situation.render.template))
     before = situation.written.startup or StartupStatus()
     median = (
         statistics.median(start.seconds for start in learned.starts) if learned.starts else None

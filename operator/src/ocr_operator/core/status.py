@@ -12,8 +12,9 @@ from ocr_operator.core.conditions import Verdict, dated, verdicts
 from ocr_operator.core.observed import ServiceView
 from ocr_operator.core.resolve import Problem
 from ocr_operator.core.rollout import Rollout
-from ocr_operator.core.situation import Situation, read_status, written_condition
+from ocr_operator.core.situation import Situation
 from ocr_operator.core.startup_status import held, startup_status
+from ocr_operator.core.written import read_status, written_condition
 
 
 def build_status(situation: Situation) -> OcrServiceStatus:

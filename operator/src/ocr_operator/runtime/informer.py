@@ -19,6 +19,11 @@ LIST_CHUNK = 500
 """Objects a page, as kubectl and client-go have it."""
 
 
+class WatchingEnded(RuntimeError):
+    """A watch, or something of kopf that it needs, has failed. Tasks of kopf are left behind that
+    cannot be cancelled: the process has to end without waiting for them."""
+
+
 async def inform(
     kinds: tuple[Watched, ...],
     namespaces: tuple[str, ...],
@@ -29,8 +34,8 @@ async def inform(
     started: Callable[[], None],
 ) -> None:
     """Watch the kinds in the namespaces, or everywhere, until `stop`. To be started as the last
-    task: kopf cancels all that began after it when it ends. `started` is called when kopf has taken
-    over the signals of the process, so that they can be taken back."""
+    task: kopf cancels all that began after it when it ends. Raises `WatchingEnded`. `started` is
+    called when kopf has taken over the signals of the process, so that they can be taken back."""
     registry = kopf.OperatorRegistry()
     register(registry, kinds, queue)
     kopf.on.login(id="login", registry=registry)(login.login)
@@ -45,6 +50,11 @@ async def inform(
         stop_flag=stop,
     )
     started()
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        # Not `run_tasks`: after a failed watch it stops the logins first, the other watches then
+        # wait for a login that never comes, and it waits for them for ever (kopf 1.45.2).
+        raise WatchingEnded from next((task.exception() for task in done), None)
     await kopf.run_tasks(tasks, ignored=before)
 
 

@@ -44,7 +44,7 @@ class ProfileStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._namespace = namespace
-        self._write = write
+        self._send = write
         self._clock = clock
         self.watched: Store[Profile] = Store(clock)
         self.queue: WorkQueue[StartKey] = WorkQueue(clock)
@@ -102,7 +102,7 @@ class ProfileStore:
         """Write what is due until the queue is closed."""
         while (key := await self.queue.get()) is not None:
             try:
-                await self._flush(key)
+                await self.write(key)
             except ApiError as error:
                 delay = self.queue.failed(key)
                 log.warning(
@@ -116,20 +116,21 @@ class ProfileStore:
         """Write everything that is not written, once, before the process ends."""
         for key in sorted(self._unwritten):
             try:
-                await self._flush(key)
+                await self.write(key)
             except ApiError as error:
                 log.warning(
                     "starts were not written and are lost",
                     extra={"profile": profile_name(key), "error": str(error)},
                 )
 
-    async def _flush(self, key: StartKey) -> None:
+    async def write(self, key: StartKey) -> None:
+        """Write the profile as it is now. Raises an `ApiError`; the starts are kept."""
         profile = self._profile(key)
         # Starts recorded while the write is under way make the key unwritten again.
         self._unwritten.discard(key)
         self._written_at[key] = self._clock()
         try:
-            answer = await self._write(profile_manifest(profile, self._namespace))
+            answer = await self._send(profile_manifest(profile, self._namespace))
         except BaseException:
             self._unwritten.add(key)
             raise

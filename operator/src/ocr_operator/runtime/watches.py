@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-SERVER_TIMEOUT_SECONDS = 120.0
+SERVER_TIMEOUT_SECONDS = 120
 """A watch ends and is resumed after this time, so that a request is proof of life without its
 bookmarks, which kopf swallows. Resuming lists nothing and loses nothing."""
 SILENT_SECONDS = 360.0

@@ -50,9 +50,9 @@ def _reckoning(estimate: Estimate) -> str:
     parts.append(f"floor {MEDIAN_FLOOR:g} {TIMES} median {seconds_text(floor)}")
     wanted = max(estimate.bound, floor)
     if wanted < rule.min_budget_seconds:
-        parts.append(f"raised to the least of {rule.min_budget_seconds} s")
+        parts.append(f"raised to minBudgetSeconds {rule.min_budget_seconds} s")
     if wanted > rule.max_budget_seconds:
-        parts.append(f"cut to the most of {rule.max_budget_seconds} s")
+        parts.append(f"cut to maxBudgetSeconds {rule.max_budget_seconds} s")
     return ", ".join(parts)
 
 

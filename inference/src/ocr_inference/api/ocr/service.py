@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.engine.decoder import Decoder, Inspection
@@ -24,7 +24,7 @@ from ocr_inference.reading.queue import PageOutcome, PageWork, Ticket
 from ocr_inference.sinks.s3 import S3Sink, StoreFailed
 from ocr_inference.sources.upload import Upload
 
-_page_text = TypeAdapter(PageText)
+_page_text_type = TypeAdapter(PageText)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +88,7 @@ class OcrService:
         found = await self._decoder.inspect(upload.path, form.pages)
         ticket.cover(len(found.page_numbers))
         decode_ms = (time.monotonic() - began) * 1000
-        works = [
-            PageWork(
-                client=client,
-                request=identifier,
-                path=upload.path,
-                number=number,
-                dpi=form.dpi,
-                languages=form.languages,
-                queued_at=time.monotonic(),
-                deadline=deadline,
-                outcome=asyncio.get_running_loop().create_future(),
-            )
-            for number in found.page_numbers
-        ]
+        works = _works(found, identifier, upload, form, client, deadline)
         outcomes = await self._outcomes(works, ticket)
         errors = tuple(one for one in outcomes if isinstance(one, PublicError))
         for outcome in outcomes:
@@ -154,6 +141,30 @@ class OcrService:
                 raise PublicError(502, "s3_failed", str(error)) from error
             body["warnings"].append({"code": "s3_failed", "message": str(error)})
         return body
+
+
+def _works(
+    found: Inspection,
+    identifier: str,
+    upload: Upload,
+    form: OcrForm,
+    client: str,
+    deadline: float,
+) -> list[PageWork]:
+    return [
+        PageWork(
+            client=client,
+            request=identifier,
+            path=upload.path,
+            number=number,
+            dpi=form.dpi,
+            languages=form.languages,
+            queued_at=time.monotonic(),
+            deadline=deadline,
+            outcome=asyncio.get_running_loop().create_future(),
+        )
+        for number in found.page_numbers
+    ]
 
 
 def _body(
@@ -235,12 +246,20 @@ def _page(number: int, outcome: PageOutcome | PublicError, form: OcrForm) -> Pag
         width=image.width,
         height=image.height,
         dpi=image.dpi,
-        text=confident(_page_text.validate_python(outcome.text), form.min_confidence),
+        text=confident(_page_text(outcome.text), form.min_confidence),
         timings_ms={
             "render_ms": round(outcome.render_s * 1000, 1),
             "infer_ms": round(outcome.read_s * 1000, 1),
         },
     )
+
+
+def _page_text(crossed: dict[str, Any]) -> PageText:
+    try:
+        return _page_text_type.validate_python(crossed)
+    except ValidationError:
+        # Without the cause: it quotes the document, and this is logged.
+        raise PublicError(502, "engine_error", "The engine's answer is malformed.") from None
 
 
 def confident(text: PageText, least: float) -> PageText:
