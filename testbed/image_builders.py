@@ -23,8 +23,9 @@ BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv")
 # Raised when `Buildah.make_base` changes what is in the base.
 BASE_FORMAT = 1
 
-# Old layers are a cache that nothing else bounds.
-STORAGE_LIMIT_BYTES = 25 * 10**9
+# The layers of all three images are 3 GB; what is built anew at each change of a lock is bounded by
+# nothing else.
+STORAGE_LIMIT_BYTES = 16 * 10**9
 
 
 @dataclass(frozen=True)
@@ -218,15 +219,26 @@ class Buildah:
             shutil.rmtree(tree)
 
     def bound_storage(self) -> None:
+        if self.storage_bytes() <= STORAGE_LIMIT_BYTES:
+            return
+        self.progress.say("removing the layers of images that are not kept")
+        kept = {archive.stem.rpartition("-")[2] for archive in self.folder.glob("*.tar")}
+        listed = self.run("images", "--no-trunc", "--format", "{{.ID}} {{.Name}}").splitlines()
+        ids = {
+            line.removeprefix("sha256:").split()[0] for line in listed if "localhost/ocr-" in line
+        }
+        base = self.run("images", "--no-trunc", "--quiet", default_base()).removeprefix("sha256:")
+        if unused := ids - kept - {base}:
+            self.run("rmi", "--force", *unused, timeout=COPY_TIMEOUT_SECONDS)
+        self.run("rmi", "--prune", timeout=COPY_TIMEOUT_SECONDS)
+        if self.storage_bytes() > STORAGE_LIMIT_BYTES:
+            self.run("rmi", "--all", "--force", timeout=COPY_TIMEOUT_SECONDS)
+
+    def storage_bytes(self) -> int:
         storage = self.folder / "storage"
         if not storage.is_dir():
-            return
-        kilobytes = int(
-            run(["du", "--summarize", "--block-size=1K", storage], timeout=300).split()[0]
-        )
-        if kilobytes * 1024 > STORAGE_LIMIT_BYTES:
-            self.progress.say("emptying the layer cache: it has grown too large")
-            self.run("rmi", "--all", "--force", timeout=COPY_TIMEOUT_SECONDS)
+            return 0
+        return int(run(["du", "--summarize", "--block-size=1", storage], timeout=300).split()[0])
 
 
 def default_base() -> str:

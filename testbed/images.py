@@ -92,8 +92,8 @@ def build(
 ) -> dict[str, tuple[str, str]]:
     """Name to (reference, path of the archive)."""
     folder = cache_folder() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
     builder = choose(folder, progress)
+    folder.mkdir(parents=True, exist_ok=True)
     built = {name: ensure(IMAGES[name], base, builder, folder, progress) for name in names}
     print_sizes(built, progress)
     too_large = [sentence for name, of in built.items() if (sentence := excess(IMAGES[name], of))]

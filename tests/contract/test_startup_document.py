@@ -86,7 +86,7 @@ EVERYTHING: dict[str, Any] = {
     "auth": {"tokenSecretRef": {"name": "keys"}},
     "s3": {
         "endpoint": "https://s3",
-        "bucket": "b",
+        "bucket": "results",
         "prefix": "p",
         "region": "r",
         "credentialsSecretRef": {"name": "s"},

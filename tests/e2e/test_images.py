@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ PAGES = ROOT / "examples" / "pages"
 COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "cpp", "as", "ld", "make", "go", "rustc", "nvcc")
 BUILD_TOOLS = ("pip", "pip3", "uv", "hatchling")
 LEFT_OVERS = ("root/.cache", "opt/build", "locks", "wheels", "src", "run/secrets", "etc/pip.conf")
+UNUSED = re.compile("/kubernetes/(aio/)?client/(api|models)/")
 MACHINE_SETTINGS = ("INDEX", "PROXY", "FIND_LINKS", "CERT", "CA_BUNDLE", "TRUSTED_HOST", "TOKEN")
 
 
@@ -88,7 +90,8 @@ def test_every_module_is_compiled_and_never_compared_with_its_source(
     image: tuple[str, Mounted],
 ) -> None:
     (site_packages,) = image[1].root.glob("opt/venv/lib/python3*/site-packages")
-    sources = list(site_packages.rglob("*.py"))
+    # Two copies of a thousand classes that the operator does not use: left as they are.
+    sources = [path for path in site_packages.rglob("*.py") if not UNUSED.search(str(path))]
     compiled = [
         next(source.parent.glob(f"__pycache__/{source.stem}.cpython-*[0-9].pyc"), None)
         for source in sources

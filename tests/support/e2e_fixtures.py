@@ -53,6 +53,7 @@ def world(cluster, images) -> Iterator[World]:
     install(world)
     yield world
     network.close()
+    world.api.http.close()
 
 
 def install(world: World, release: str = RELEASE, *options: str) -> None:

@@ -23,6 +23,14 @@ from kubernetes.aio.client.configuration import Configuration
 Json = dict[str, Any]
 
 
+KINDS = {
+    ("", "v1"): ("namespaces", "pods", "services"),
+    ("apps", "v1"): ("deployments",),
+    ("ocr-operator.dev", "v1alpha1"): ("ocrservices", "ocrstartupprofiles"),
+}
+"""What kopf has to find: the watched kinds, and namespaces, which it looks for in any case."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What to say; `drop` closes the connection without an answer, `stall` says nothing at all."""
@@ -113,6 +121,49 @@ class FakeApi:
         if not stream.end:
             await self.closing.wait()
         return response
+
+
+def prefix(group: str, version: str) -> str:
+    """Of a group and version."""
+    return f"/apis/{group}/{version}" if group else f"/api/{version}"
+
+
+def listing(*items: Json) -> Answer:
+    """A list of these objects."""
+    return Answer(body={"metadata": {"resourceVersion": "100"}, "items": list(items)})
+
+
+def serve_the_kinds(fake: FakeApi) -> None:
+    """Answer what is asked before anything is listed."""
+    groups = [
+        {
+            "name": group,
+            "versions": [{"version": version}],
+            "preferredVersion": {"version": version},
+        }
+        for group, version in KINDS
+        if group
+    ]
+    fake.script("/api", Answer(body={"versions": ["v1"]}))
+    fake.script("/apis", Answer(body={"groups": groups}))
+    for (group, version), plurals in KINDS.items():
+        entries = [
+            {
+                "name": plural,
+                "kind": plural,
+                "singularName": "",
+                "namespaced": True,
+                "verbs": ["list", "watch"],
+            }
+            for plural in plurals
+        ]
+        fake.script(prefix(group, version), Answer(body={"resources": entries}))
+
+
+def path(plural: str, namespace: str = "") -> str:
+    """Of a collection."""
+    [base] = [prefix(*place) for place, plurals in KINDS.items() if plural in plurals]
+    return f"{base}/namespaces/{namespace}/{plural}" if namespace else f"{base}/{plural}"
 
 
 @contextmanager

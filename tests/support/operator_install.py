@@ -14,6 +14,7 @@ from kubeapi import Api
 from operator_process import SYSTEM
 
 ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "ocr-operator"
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:ocr-operator"
 RIGHTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
@@ -33,9 +34,9 @@ def install(kube: Kube, **values: Any) -> None:
         timeout=1200,
         check=True,
     )
+    helm = found.stdout.strip()
     rendered = subprocess.run(
-        [found.stdout.strip(), "template", "ocr-operator", "charts/ocr-operator"]
-        + ["--namespace", SYSTEM, "--values", "-"],
+        [helm, "template", "ocr-operator", CHART, "--namespace", SYSTEM, "--values", "-"],
         cwd=ROOT,
         input=yaml.safe_dump(values),
         capture_output=True,

@@ -81,7 +81,7 @@ class Room:
     def make_ready(self, name: str = "invoices", seconds: float = 2.5) -> None:
         """The whole way from an OcrService that was just created."""
         self.await_children(name)
-        pod = self.playing.run_pod(name)
+        pod = self.playing.run_pod(name, ago=seconds)
         pod.become_ready(seconds)
         self.await_ready(name)
 

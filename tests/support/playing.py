@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,8 +69,8 @@ class Playing:
     namespace: str
     servers: list[Server] = field(default_factory=list)
 
-    def run_pod(self, name: str, document: Json | None = None) -> Pod:
-        """The Deployment's pod, its container started and loading."""
+    def run_pod(self, name: str, document: Json | None = None, ago: float = 2.5) -> Pod:
+        """The Deployment's pod, its container started so many seconds ago and loading."""
         deployment = self.api.get("deployments", self.namespace, name)
         server = Server(document or example("loading", model="pp-ocr"))
         self.servers.append(server)
@@ -83,7 +84,8 @@ class Playing:
             "spec": template["spec"],
         }
         made = self.api.create("pods", self.namespace, body)
-        pod = Pod(self, name, made["metadata"]["name"], server, made["metadata"]["uid"])
+        began = datetime.now(UTC) - timedelta(seconds=ago)
+        pod = Pod(self, name, made["metadata"]["name"], server, made["metadata"]["uid"], began)
         pod.show(ready=False)
         self.count_pods(name, ready=0)
         return pod
@@ -124,9 +126,7 @@ class Pod:
     name: str
     server: Server
     uid: str
-    started_at: datetime = field(
-        default_factory=lambda: datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=10)
-    )
+    started_at: datetime
 
     def show(self, *, ready: bool) -> None:
         now = datetime.now(UTC).replace(microsecond=0)
@@ -161,6 +161,8 @@ class Pod:
         """The server says so, then the kubelet, then the Deployment controller."""
         self.server.document = example("ready", model="pp-ocr", init_seconds=seconds, warnings=[])
         self.show(ready=True)
+        # The controllers of ReplicaSets and Deployments hear of it one after the other.
+        time.sleep(0.1)
         self.playing.count_pods(self.service, ready=1)
 
 

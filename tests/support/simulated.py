@@ -18,7 +18,7 @@ from objects import KEY, NOW, UID, document, observed, pod, policy, reading, sec
 
 from ocr_operator.core.actions import Apply, Event, Plan, Policy
 from ocr_operator.core.canonical import digest
-from ocr_operator.core.contains import LIST_KEYS
+from ocr_operator.core.contains import ATOMIC_MAPS, LIST_KEYS
 from ocr_operator.core.observed import (
     ChildKind,
     DocumentReading,
@@ -275,6 +275,8 @@ def live_child(kind: ChildKind, manifest: Json) -> LiveChild:
 def merge(live: Any, wanted: Any, owned: Any, name: str = "") -> Any:
     """Server-side apply with force by the only manager that ever applied: what it no longer sends
     goes, what others added stays."""
+    if name in ATOMIC_MAPS:
+        return copy.deepcopy(wanted)
     if isinstance(wanted, dict):
         live, owned = (part if isinstance(part, dict) else {} for part in (live, owned))
         kept = {key: part for key, part in live.items() if key not in owned or key in wanted}

@@ -92,6 +92,16 @@ def test_a_recommendation_is_pending_when_it_differs_by_more_than_a_fifth(
     assert pending(StartupStatus(applied=numbers(100), recommended=recommended)) is waits
 
 
+def test_probes_without_a_startup_probe_are_compared_too() -> None:
+    none = ProbeNumbers(budget_seconds=100)
+    assert not pending(StartupStatus(applied=none, recommended=none))
+    assert pending(
+        StartupStatus(
+            applied=none, recommended=ProbeNumbers(budget_seconds=100, startup=AppliedProbe())
+        )
+    )
+
+
 def test_nothing_is_pending_before_anything_is_known() -> None:
     assert not pending(StartupStatus())
     assert not moved(100, 120)

@@ -57,6 +57,7 @@ def test_what_the_api_server_adds_and_rewrites_is_no_difference(live: Any, desir
             {"tolerations": [{"key": "a"}]},
             "tolerations",
         ),
+        ({"nodeSelector": {"a": "1", "b": "2"}}, {"nodeSelector": {"a": "1"}}, "nodeSelector"),
         ({"drop": ["NET_RAW"]}, {"drop": ["ALL"]}, "drop.0"),
         ({"requests": {"cpu": "2"}}, {"requests": {"cpu": "1000m"}}, "requests.cpu"),
         ({"image": "1000m"}, {"image": "1"}, "image"),
@@ -115,3 +116,4 @@ def test_canonical_json_does_not_know_the_order() -> None:
 def test_empty_and_absent_say_the_same() -> None:
     spec = {"nodeSelector": {}, "gpu": {"count": 0}, "probes": {"startup": {}}, "suspend": False}
     assert without_empty(spec) == {"gpu": {"count": 0}, "suspend": False}
+    assert without_empty({"nodeSelector": {"a": ""}}) == {"nodeSelector": {"a": ""}}

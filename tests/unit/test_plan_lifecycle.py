@@ -221,10 +221,14 @@ def test_suspend_and_resume(serving: Simulated) -> None:
     serving.reconcile()
     assert serving.condition("Ready")["reason"] == "Suspended"
     assert serving.condition("Ready")["message"] == "No pod is wanted: spec.suspend is true."
+    serving.count()
+    serving.reconcile()
+    assert serving.writes == {"Deployment": 1, "status": 1}
     assert [event.reason for event in serving.events] == ["Updated", "Suspended"]
     serving.roll()
     serving.reconcile()
     assert not serving.pods
+    assert serving.writes == {"Deployment": 1, "status": 1}
     assert serving.condition("ModelLoaded")["reason"] == "Suspended"
     assert serving.service.status["replicasText"] == "0/0"
     learned = serving.startup()["p50Seconds"]
@@ -235,7 +239,9 @@ def test_suspend_and_resume(serving: Simulated) -> None:
     assert serving.condition("Ready")["reason"] == "Starting"
     serving.start_pods()
     assert serving.condition("Ready")["status"] == "True"
+    assert serving.condition("Progressing")["status"] == "False"
     assert serving.startup()["samples"] == 2
+    assert serving.writes == {"Deployment": 2, "status": 3}
 
 
 def test_zero_replicas_say_so(serving: Simulated) -> None:
@@ -292,6 +298,11 @@ DRIFT: dict[str, tuple[ChildKind, Callable[[dict[str, Any]], Any], str]] = {
     "a period": (DEPLOYMENT, edit_probe("periodSeconds", 77), "readinessProbe.periodSeconds"),
     "a delay": (DEPLOYMENT, edit_probe("initialDelaySeconds", 90), "initialDelaySeconds"),
     "replicas": (DEPLOYMENT, lambda live: live["spec"].update(replicas=5), "spec.replicas"),
+    "another node label": (
+        DEPLOYMENT,
+        lambda live: live["spec"]["template"]["spec"]["nodeSelector"].update(disk="hdd"),
+        "nodeSelector",
+    ),
     "the strategy": (
         DEPLOYMENT,
         lambda live: live["spec"]["strategy"]["rollingUpdate"].update(maxSurge="25%"),

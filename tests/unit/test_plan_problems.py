@@ -85,6 +85,21 @@ def test_an_unknown_version_lists_the_known(model: dict[str, str], says: str) ->
     assert (problem.reason, problem.message) == ("InvalidSpec", says)
 
 
+def test_a_backend_the_model_does_not_have_lists_the_known() -> None:
+    world = cluster({"name": "scripted", "backend": "native"})
+    models = world.policy.catalogue.models
+    world.policy = policy(
+        catalogue=replace(
+            world.policy.catalogue,
+            models={**models, "scripted": replace(models["scripted"], backends=("vllm",))},
+        )
+    )
+    world.reconcile()
+    assert world.condition("Ready")["message"] == (
+        "Model scripted has no backend native; known are vllm."
+    )
+
+
 def test_an_unsupported_language_names_the_model_that_can() -> None:
     problem = refusal({"name": "pp-ocr", "languages": ["en", "ru"]})
     assert problem.reason == "UnsupportedLanguage"
@@ -437,6 +452,13 @@ def test_a_refused_apply_is_a_condition() -> None:
         "The API server refused the Deployment: deployments.apps is forbidden: no.",
     )
     assert len(decision.apply) == 2, "it is tried again"
+
+
+def test_a_namespace_that_is_being_deleted_is_left_in_peace() -> None:
+    world = served()
+    text = "forbidden: unable to create new content in namespace a because it is being terminated"
+    seen = replace(world.observe({}), refusals={ChildKind.SERVICE: text}, pods=())
+    assert plan(seen, world.policy, world.now) == Plan()
 
 
 def test_a_refused_repair_does_not_take_ready_away() -> None:

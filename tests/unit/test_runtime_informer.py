@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from fake_api import Answer, FakeApi, Watching, configuration_for, fake_api
+from fake_api import (
+    FakeApi,
+    Watching,
+    configuration_for,
+    fake_api,
+    listing,
+    path,
+    serve_the_kinds,
+)
 from kube_objects import deployment, ocr_service, pod
 
 from ocr_operator.core.observed import ChildKind, Key
@@ -24,51 +32,7 @@ from ocr_operator.runtime.workqueue import WorkQueue
 from ocr_operator.settings import Settings
 
 KEY = Key("team-a", "invoices")
-KINDS = {
-    ("", "v1"): ("namespaces", "pods", "services"),
-    ("apps", "v1"): ("deployments",),
-    ("ocr-operator.dev", "v1alpha1"): ("ocrservices", "ocrstartupprofiles"),
-}
 GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}
-
-
-def prefix(group: str, version: str) -> str:
-    return f"/apis/{group}/{version}" if group else f"/api/{version}"
-
-
-def listing(*items: dict[str, Any]) -> Answer:
-    return Answer(body={"metadata": {"resourceVersion": "100"}, "items": list(items)})
-
-
-def serve_the_kinds(fake: FakeApi) -> None:
-    groups = [
-        {
-            "name": group,
-            "versions": [{"version": version}],
-            "preferredVersion": {"version": version},
-        }
-        for group, version in KINDS
-        if group
-    ]
-    fake.script("/api", Answer(body={"versions": ["v1"]}))
-    fake.script("/apis", Answer(body={"groups": groups}))
-    for (group, version), plurals in KINDS.items():
-        entries = [
-            {
-                "name": plural,
-                "kind": plural,
-                "singularName": "",
-                "namespaced": True,
-                "verbs": ["list", "watch"],
-            }
-            for plural in plurals
-        ]
-        fake.script(prefix(group, version), Answer(body={"resources": entries}))
-
-
-def path(plural: str, namespace: str = "") -> str:
-    [base] = [prefix(*place) for place, plurals in KINDS.items() if plural in plurals]
-    return f"{base}/namespaces/{namespace}/{plural}" if namespace else f"{base}/{plural}"
 
 
 @dataclass

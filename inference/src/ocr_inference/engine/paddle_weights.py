@@ -119,7 +119,7 @@ def _refuse_incomplete(folder: Path) -> None:
 def _safetensors_size(file: Path) -> int:
     """What the header promises: eight bytes of length, the header, then the tensors.
 
-    https://huggingface.co/docs/safetensors
+    https://github.com/huggingface/safetensors#format
     """
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")

@@ -21,10 +21,11 @@ def digest(value: Any) -> str:
 
 
 def without_empty(value: Any) -> Any:
-    """Drops `{}`, `[]`, `""` and None everywhere: in a spec they say the same as leaving it out."""
+    """Drops `{}`, `[]` and None everywhere: in a spec they say the same as leaving it out. An empty
+    string does not, as the value of a node's label for example."""
     if isinstance(value, dict):
         kept = {name: without_empty(part) for name, part in value.items()}
-        return {name: part for name, part in kept.items() if part not in ({}, [], "", None)}
+        return {name: part for name, part in kept.items() if part not in ({}, [], None)}
     if isinstance(value, list):
         return [without_empty(part) for part in value]
     return value

@@ -144,8 +144,7 @@ def _stuck(situation: Situation) -> Verdict | None:
 
 
 def _rolling(situation: Situation) -> Verdict | None:
-    rolled_out = "Deployment" not in [kind.value for kind in situation.holdings.missing]
-    if rolled_out and not situation.rollout.moving(situation.service.replicas):
+    if not situation.rolling:
         return None
     return Verdict(True, reasons.ROLLOUT_IN_PROGRESS, "Pods are being replaced or added.")
 
@@ -190,7 +189,7 @@ def _loading(situation: Situation) -> Verdict | None:
     return Verdict(False, reasons.LOADING, f"{situation.service.subject} is not loaded yet.")
 
 
-MODEL_LOADED_CHECKS: tuple[Check, ...] = (_a_pod_is_ready, _suspended, _load_failed, _loading)
+MODEL_LOADED_CHECKS: tuple[Check, ...] = (_suspended, _a_pod_is_ready, _load_failed, _loading)
 
 
 def _probes_tuned(situation: Situation, startup: StartupStatus) -> Verdict:

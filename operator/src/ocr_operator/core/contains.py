@@ -24,6 +24,8 @@ LIST_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """Lists that are maps for server-side apply, with what tells their entries apart. Of `ports` a
 container's have containerPort and a Service's have port; a missing one counts as equal."""
+ATOMIC_MAPS = frozenset({"nodeSelector", "selector"})
+"""Maps that server-side apply replaces whole: an entry more is a difference, and goes."""
 QUANTITIES = ("requests", "limits", "sizeLimit")
 """Fields whose strings the API server rewrites: `1000m` comes back as `1`."""
 
@@ -49,6 +51,8 @@ def _compare(live: Any, desired: Any, path: tuple[str, ...]) -> str | None:
 def _compare_maps(
     live: Mapping[str, Any], desired: Mapping[str, Any], path: tuple[str, ...]
 ) -> str | None:
+    if path and path[-1] in ATOMIC_MAPS and not live.keys() <= desired.keys():
+        return ".".join(path)
     found = (_compare(live.get(name), want, (*path, name)) for name, want in desired.items())
     return next((different for different in found if different is not None), None)
 

@@ -36,18 +36,20 @@ from ocr_operator.core.resolve import Problem, Resolved, resolve
 from ocr_operator.core.rollout import read_rollout
 from ocr_operator.core.settle import settled_at
 from ocr_operator.core.situation import Situation
-from ocr_operator.core.status import build_status, refusal_status, same, wire
+from ocr_operator.core.status import build_status, refusal_status, same
 from ocr_operator.core.written import read_status, written_condition
 
 FIRST_CONFLICT_SECONDS, LONGEST_CONFLICT_SECONDS = 5.0, 300.0
 """Between two looks at an object that is in the way: as long again as it has been there."""
+NAMESPACE_ENDS = "because it is being terminated"
+"""What the API server says of a creation in a namespace that is being deleted."""
 LEAVING_SECONDS = 5.0
 """Until the next look at a child that is being deleted, should its last event be lost."""
 
 
 def plan(observed: Observed, policy: Policy, now: datetime) -> Plan:
     """Decide. Never raises for a user's mistake: that is a condition in `status`."""
-    if observed.service.deleting:
+    if observed.service.deleting or _namespace_ends(observed):
         return Plan()
     service = resolve(observed.service, policy)
     if isinstance(service, Problem):
@@ -74,6 +76,12 @@ def plan(observed: Observed, policy: Policy, now: datetime) -> Plan:
     return _report(situation, _changes(service, holdings, rendered))
 
 
+def _namespace_ends(observed: Observed) -> bool:
+    """Nothing can be made in a namespace that is being deleted, and its objects go one by one: to
+    put them back, or to report each, would only be noise until the OcrService goes as well."""
+    return any(NAMESPACE_ENDS in answer for answer in observed.refusals.values())
+
+
 def _refuse(observed: Observed, problem: Problem, now: datetime) -> Plan:
     """Only say so: what runs goes on running."""
     rollout = read_rollout(observed.children.get(ChildKind.DEPLOYMENT))
@@ -81,7 +89,7 @@ def _refuse(observed: Observed, problem: Problem, now: datetime) -> Plan:
     written = read_status(observed.service.status)
     if same(status, written):
         return Plan()
-    return Plan(status=wire(status), events=status_events(written, status))
+    return Plan(status=status.wire(), events=status_events(written, status))
 
 
 def _changes(service: Resolved, holdings: Holdings, rendered: Render) -> tuple[Apply, ...]:
@@ -108,12 +116,15 @@ def _changes(service: Resolved, holdings: Holdings, rendered: Render) -> tuple[A
 def _why(live: LiveChild, manifest: dict[str, Any]) -> str | None:
     """What an apply would change. The hash tells of fields that are no longer wanted, the
     comparison of what somebody else changed."""
+    different = difference(live.manifest, manifest)
+    if different is None:
+        return None
     known = (live.manifest["metadata"].get("annotations") or {}).get(APPLIED_HASH)
+    # Our own annotations change with everything else and tell a person nothing.
     path = difference(_without_annotations(live.manifest), _without_annotations(manifest))
     if known != manifest["metadata"]["annotations"][APPLIED_HASH]:
         return f"spec changed: {path}" if path else "spec changed"
-    path = path or difference(live.manifest, manifest)
-    return f"drift: {path}" if path else None
+    return f"drift: {path or different}"
 
 
 def _without_annotations(manifest: Any) -> dict[str, Any]:
@@ -140,7 +151,7 @@ def _report(situation: Situation, changes: tuple[Apply, ...]) -> Plan:
         events += status_events(situation.written, status)
     return Plan(
         apply=changes,
-        status=wire(status) if changed else None,
+        status=status.wire() if changed else None,
         events=events,
         scrapes=read,
         requeue_at=min((moment for moment in moments if moment is not None), default=None),

@@ -166,8 +166,14 @@ def _kept(observed: Observed, service: Resolved, stored: _Stored) -> Render:
         numbers=stored.numbers,
         input_hash=stored.input_hash,
         learned=learned,
-        update=difference(before, today) or difference(today, before) or "",
+        update=_path(before, today),
     )
+
+
+def _path(before: Json, today: Json) -> str:
+    if before == today:
+        return ""
+    return difference(before, today) or difference(today, before) or ""
 
 
 def _running(stored: _Stored) -> Running:

@@ -29,7 +29,7 @@ class Rollout:
 
     def moving(self, wanted: int) -> bool:
         """Whether pods are on their way to what is wanted."""
-        arrived = self.updated >= wanted and self.replicas <= self.updated
+        arrived = self.updated == wanted and self.replicas == wanted
         return not (self.current and self.complete and arrived)
 
 

@@ -21,24 +21,37 @@ COUNT_SECONDS = TIMESTAMP_SECONDS + DOCUMENT_WAIT_SECONDS
 """What the Deployment's controller may take to count a pod that is ready."""
 PROBE_MARGIN_SECONDS = 5.0
 """What a loaded server may take to become ready beyond the period of its startup probe."""
-LONGEST_WAIT_SECONDS = 20.0
-"""A time further ahead is a node's clock that is wrong."""
+LONGEST_SKEW_SECONDS = 5.0
+"""A node's clock may be so far ahead; what would be waited for longer is not waited for at all."""
 
 
 def settled_at(situation: Situation) -> datetime | None:
     """Until when the status is held back; None when there is nothing to wait for."""
-    moments = [
-        moment
+    waits = [
+        (moment, longest)
         for pod in situation.pods
-        for moment in (
-            _until_ready(situation, pod),
-            awaited_until(situation.observed, pod),
-            _until_counted(situation, pod),
+        for moment, longest in (
+            (_until_ready(situation, pod), _readiness_seconds(pod)),
+            (awaited_until(situation.observed, pod), COUNT_SECONDS),
+            (_until_counted(situation, pod), COUNT_SECONDS),
         )
-        if moment is not None and moment > situation.now
     ]
-    latest = situation.now + timedelta(seconds=LONGEST_WAIT_SECONDS)
-    return max((moment for moment in moments if moment <= latest), default=None)
+    return max(
+        (
+            moment
+            for moment, longest in waits
+            if moment is not None and _ahead(moment, situation.now, longest)
+        ),
+        default=None,
+    )
+
+
+def _ahead(moment: datetime, now: datetime, longest: float) -> bool:
+    return now < moment <= now + timedelta(seconds=longest + LONGEST_SKEW_SECONDS)
+
+
+def _readiness_seconds(pod: PodView) -> float:
+    return pod.startup_period_seconds + PROBE_MARGIN_SECONDS
 
 
 def _until_ready(situation: Situation, pod: PodView) -> datetime | None:
@@ -48,8 +61,7 @@ def _until_ready(situation: Situation, pod: PodView) -> datetime | None:
         return None
     if document.state is not DocumentState.READY or document.init_seconds is None:
         return None
-    wait = document.init_seconds + pod.startup_period_seconds + PROBE_MARGIN_SECONDS
-    return pod.started_at + timedelta(seconds=wait)
+    return pod.started_at + timedelta(seconds=document.init_seconds + _readiness_seconds(pod))
 
 
 def _until_counted(situation: Situation, pod: PodView) -> datetime | None:

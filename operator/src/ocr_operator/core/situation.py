@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ocr_operator.api.v1alpha1 import Condition, OcrServiceStatus
+from ocr_operator.core import reasons
 from ocr_operator.core.measure import ATTEMPTS, living
 from ocr_operator.core.observed import Observed, PodView
 from ocr_operator.core.ownership import Holdings
@@ -38,6 +39,14 @@ class Situation:
         """Whether requests are answered: a pod is ready, and the Deployment counts it, whose
         controller is the one that would put another in its place."""
         return self.rollout.ready > 0 and any(pod.ready for pod in self.pods)
+
+    @property
+    def rolling(self) -> bool:
+        """Whether pods are being replaced or added. Once it is said to be so it ends when all are
+        ready: `complete` stays true while a Deployment is only scaled."""
+        wanted, known = self.service.replicas, self.wrote(reasons.PROGRESSING)
+        begun = known is not None and known.reason == reasons.ROLLOUT_IN_PROGRESS
+        return self.rollout.moving(wanted) or (begun and self.rollout.ready < wanted)
 
     def document(self, pod: PodView) -> Document | None:
         """What the pod's running container said last; None while it is unread."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from ocr_operator.api.v1alpha1 import OcrServiceStatus, StartupStatus
 from ocr_operator.core import reasons
@@ -57,16 +56,11 @@ def same(one: OcrServiceStatus, other: OcrServiceStatus) -> bool:
     return one.wire() == other.wire()
 
 
-def wire(status: OcrServiceStatus) -> dict[str, Any]:
-    """The body of the apply."""
-    return status.wire()
-
-
 def _with(situation: Situation, startup: StartupStatus) -> OcrServiceStatus:
     service, rollout, view = situation.service, situation.rollout, situation.observed.service
     wanted = service.replicas
     # While pods come and go the Deployment's count takes every value in between.
-    there = wanted if rollout.moving(wanted) else rollout.replicas
+    there = wanted if situation.rolling else rollout.replicas
     said = verdicts(situation, startup)
     return OcrServiceStatus(
         observed_generation=view.generation,

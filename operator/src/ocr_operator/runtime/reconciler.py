@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from ocr_operator.core.observed import ChildKind, Key, LiveChild, ServiceView
 from ocr_operator.core.plan import Apply, Plan, Policy, plan
@@ -159,7 +160,7 @@ class Reconciler:
         if decision.status is not None:
             answer = await parts.api.apply_status(service.key, service.uid, decision.status)
             parts.cache.put_service(answer)
-            log.info("status written", extra=_about(service))
+            log.info("status written: %s", _summary(decision.status), extra=_about(service))
         for event in decision.events:
             parts.recorder.record(service, event)
         pods = parts.cache.pods.get(service.key)
@@ -208,6 +209,14 @@ def _result(outcome: Outcome) -> str:
     if outcome.gone:
         return "gone"
     return "changed" if outcome.changed else "unchanged"
+
+
+def _summary(status: Mapping[str, Any]) -> str:
+    """`Ready=False Starting, Progressing=True RolloutInProgress, …`"""
+    return ", ".join(
+        f"{entry['type']}={entry['status']} {entry['reason']}"
+        for entry in status.get("conditions", ())
+    )
 
 
 def _about(service: ServiceView) -> dict[str, object]:
