@@ -56,7 +56,7 @@ class Demo:
         self.arguments = arguments
         self.began = time.monotonic()
         self.kubeconfig = Path(arguments.cluster) if arguments.cluster else Path()
-        # Nobody's cluster is touched by accident: a KUBECONFIG from outside never reaches a command.
+        # Nobody's cluster is touched by accident: KUBECONFIG from outside reaches no command.
         self.environment = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"}
         self.tools: dict[str, str] = {}
 

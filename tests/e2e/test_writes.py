@@ -26,13 +26,13 @@ def test_four_writes_until_ready_and_none_in_steady_state_or_at_a_restart(room: 
     world = room.world
     begin = world.audit_mark()
     for number in range(20):
-        room.scripted(f"service-{number}", {"phases": [{"name": "load_model", "seconds": 1}]})
+        room.scripted(f"service-{number:02}", {"phases": [{"name": "load_model", "seconds": 1}]})
     for number in range(20):
-        room.wait_ready(f"service-{number}", timeout=240)
+        room.wait_ready(f"service-{number:02}", timeout=240)
     wait_for("quiet", lambda: quiet(room), 60, every=1)
     entries = [e for e in world.audit(OPERATOR_USER, begin) if of(e, room)]
     for number in range(20):
-        name = f"service-{number}"
+        name = f"service-{number:02}"
         counts = written([e for e in entries if e["objectRef"].get("name", "").startswith(name)])
         children = {kind: count for kind, count in counts.items() if kind not in APART}
         assert sum(children.values()) <= 4, f"{name}: {children}"

@@ -76,10 +76,19 @@ class FakeApi:
         self.closing = asyncio.Event()
         self._scripts: dict[str, deque[Answer]] = defaultdict(deque)
         self._watches: dict[str, deque[Watching]] = defaultdict(deque)
+        self._below: dict[str, Json] = {}
 
     def script(self, path: str, *answers: Answer) -> None:
         """The next answers for this path; the last one stays."""
         self._scripts[path].extend(answers)
+
+    def script_get(self, path: str, *answers: Answer) -> None:
+        """The same, for GET alone."""
+        self._scripts[f"GET {path}"].extend(answers)
+
+    def echo_onto(self, path: str, below: Json) -> None:
+        """What is sent to this path comes back as the part of a larger object."""
+        self._below[path] = below
 
     def watch(self, path: str, *streams: Watching) -> None:
         """The next watch streams for this path; after the last one they stay open and silent."""
@@ -101,15 +110,23 @@ class FakeApi:
         )
         if "watch" in request.query:
             return await self._stream(request)
-        script = self._scripts[request.path]
+        script = self._scripts[f"{request.method} {request.path}"] or self._scripts[request.path]
         if not script:
-            return web.json_response(body or {})
+            return web.json_response(self._stamped(self._below.get(request.path, {}), body))
         answer = script.popleft() if len(script) > 1 else script[0]
         if answer.stall:
             await self.closing.wait()
         if answer.drop and request.transport is not None:
             request.transport.close()
         return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+
+    def _stamped(self, below: Json, body: Json | None) -> Json:
+        """The echo of an apply has what the API server adds to an object."""
+        if not body or "metadata" not in body:
+            return body or {}
+        version = {"resourceVersion": str(len(self.asked))}
+        stamp = {"uid": f"uid-of-{body['kind']}", **below.get("metadata", {}), **version}
+        return {**below, **body, "metadata": {**stamp, **body["metadata"]}}
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         streams = self._watches[request.path]

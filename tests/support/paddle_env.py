@@ -104,12 +104,11 @@ def _install(home: Path) -> None:
 
 
 def _uv() -> str:
-    digest = hashlib.sha256((ROOT / "requirements" / "uv.txt").read_bytes()).hexdigest()[:16]
-    shared = cache() / f"uv-{digest}" / "bin" / "uv"
-    found = str(shared) if shared.exists() else shutil.which("uv")
-    if found is None:
-        raise AssertionError("uv is missing: run testbed/venv, which installs it.")
-    return found
+    done = subprocess.run(
+        [ROOT / "testbed" / "uv"], capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def _call(*command: str, check: bool = True) -> None:

@@ -107,7 +107,8 @@ def test_without_a_start_the_prior_speaks_alone() -> None:
     found = estimate([], PRIOR, RULE)
     assert (found.samples, found.median, found.slowest) == (0, None, None)
     assert found.center == pytest.approx(38.0)
-    assert found.budget == RULE.max_budget_seconds
+    # e to the power of 3.09 (normal, 99.9 %) times 0.3 times the root of 1 + 1/0.25.
+    assert found.budget == pytest.approx(38.0 * math.exp(3.0902 * 0.3 * math.sqrt(5)), rel=1e-3)
 
 
 def test_the_slowest_start_of_another_cluster_counts() -> None:
@@ -121,5 +122,5 @@ def test_a_prior_of_steady_starts_keeps_a_least_spread() -> None:
 
 
 def test_a_probability_beyond_what_floats_can_hold_still_gives_a_budget() -> None:
-    found: Estimate = estimate([], PRIOR, BudgetRule(1e-9, 60, 3600))
+    found: Estimate = estimate([38.0], PRIOR, BudgetRule(1e-9, 60, 3600))
     assert found.budget == 3600

@@ -75,7 +75,7 @@ def test_what_a_person_sees(serving: Simulated) -> None:
     status, startup = serving.service.status, serving.startup()
     assert status["url"] == "http://invoices.team-a.svc:8081"
     assert (status["replicasText"], status["model"]) == ("1/1", "pp-ocr-6")
-    assert (startup["init"], startup["budget"]) == ("2s", "39m25s")
+    assert (startup["init"], startup["budget"]) == ("2s", "41m46s")
     assert startup["explanation"].startswith("applied: startup budget 2365 s: no start of pp-ocr 6")
     assert "1 start of pp-ocr 6 on cpu took 2.0 s" in startup["explanation"]
     assert status["selector"] == (
@@ -115,7 +115,7 @@ def test_starts_of_other_services_do_not_make_this_one_write(serving: Simulated)
 def test_the_first_rollout_is_not_restarted_and_the_second_has_learned() -> None:
     world = settled(cluster("scripted"))
     first, rolled = world.server["startupProbe"], world.template_hash
-    assert first["failureThreshold"] == 3601
+    assert first["failureThreshold"] == 381
     assert world.condition("ProbesTuned")["reason"] == "RecommendationPending"
     world.wait(3600)
     world.reconcile()
@@ -124,7 +124,7 @@ def test_the_first_rollout_is_not_restarted_and_the_second_has_learned() -> None
     world.edit("scripted", nodeSelector={"disk": "ssd"})
     world.reconcile()
     second = world.server["startupProbe"]
-    assert second["failureThreshold"] < 1000
+    assert second["failureThreshold"] < 200
     applied = world.startup()["applied"]["startup"]
     assert applied["failureThreshold"] == second["failureThreshold"]
     assert world.startup()["samples"] == 1
@@ -411,7 +411,7 @@ def test_new_numbers_do_not_join_a_restart_whose_pods_have_started() -> None:
     world.make_ready(name)
     world.reconcile()
     assert world.template_hash == restarted
-    assert world.server["startupProbe"]["failureThreshold"] == 3601
+    assert world.server["startupProbe"]["failureThreshold"] == 381
     world.wait(100)
     world.reconcile()
     assert world.template_hash == restarted
@@ -452,7 +452,7 @@ def test_an_upgrade_joins_the_next_rollout(serving: Simulated) -> None:
     assert serving.server["image"].endswith("2.0.0")
     assert serving.server["resources"]["requests"]["cpu"] == "2"
     # Nothing is measured of the new image: the prior again.
-    assert serving.startup()["applied"]["budgetSeconds"] == 3600
+    assert serving.startup()["applied"]["budgetSeconds"] > 2000
 
 
 def test_scaling_after_an_upgrade_rolls_nothing(serving: Simulated) -> None:

@@ -244,7 +244,7 @@ def test_static_mode_shows_starts_and_does_not_use_them() -> None:
     assert startup["recommended"] == startup["applied"]
     made.edit("scripted", probes={"mode": "Static"}, nodeSelector={"disk": "ssd"})
     made.reconcile()
-    assert made.server["startupProbe"]["failureThreshold"] == 3601
+    assert made.server["startupProbe"]["failureThreshold"] == 381
 
 
 def test_overrides_win_in_static_mode_too() -> None:
@@ -258,7 +258,7 @@ def test_another_image_starts_from_the_prior() -> None:
     made = measured()
     made.edit("scripted", image={"tag": "next"})
     made.reconcile()
-    assert made.server["startupProbe"]["failureThreshold"] == 3601
+    assert made.server["startupProbe"]["failureThreshold"] == 381
     assert made.startup()["samples"] == 0
     assert "key" not in made.startup()
 
@@ -315,7 +315,7 @@ def test_another_cpu_limit_is_another_key() -> None:
     assert made.startup()["key"]["cpuLimit"] == "2"
     made.edit("scripted", resources={"limits": {"cpu": "500m"}})
     made.reconcile()
-    assert made.server["startupProbe"]["failureThreshold"] == 3601
+    assert made.server["startupProbe"]["failureThreshold"] == 381
 
 
 def test_phases_are_medians_in_the_order_of_the_newest_start() -> None:

@@ -173,6 +173,12 @@ def test_the_sentence_names_the_prior_while_nothing_is_measured() -> None:
     found = estimate([], PRIOR, BudgetRule())
     text = explain(found, generate(found.center, found.budget, None), "pp-ocr 6")
     assert "no start of pp-ocr 6 is measured yet, 38 s (median) are expected (a test)" in text
+    assert "predictive 99.9 % bound 302 s" in text
+
+
+def test_the_sentence_says_that_the_budget_was_cut() -> None:
+    found = estimate([], Prior(38.0, 2.0, "a test"), BudgetRule())
+    text = explain(found, generate(found.center, found.budget, None), "pp-ocr 6")
     assert "cut to maxBudgetSeconds 3600 s" in text
 
 

@@ -140,10 +140,15 @@ async def _operate(
     def start(task: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return group.create_task(_for_ever(task, operator.health))
 
-    workers = [start(work(reconciler, queue, parts)) for _ in range(operator.settings.workers)]
+    async def work_on_a_full_cache() -> None:
+        await operator.watches.filled.wait()
+        await work(reconciler, queue, parts)
+
+    workers = [start(work_on_a_full_cache()) for _ in range(operator.settings.workers)]
     writer = start(parts.profiles.run())
     readers = [start(parts.scraper.run(pods)) for _ in range(PARALLEL)]
-    others = [start(parts.recorder.run()), start(_resync(operator)), *readers]
+    forever = (parts.recorder.run(), operator.watches.fill(), _resync(operator))
+    others = [*readers, *(start(task) for task in forever)]
     stop_watching = asyncio.Event()
     # Last: when kopf ends it cancels every task that began after it. And no child of the group,
     # which would wait for it: kopf does not always end.

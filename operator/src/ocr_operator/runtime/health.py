@@ -87,9 +87,11 @@ class Health:
         """Why the operator is not ready; empty when it is."""
         if self.stopping:
             return ["stopping"]
-        if self._watches.all_listed():
+        if self._watches.filled.is_set():
             return []
         missing = self._watches.missing() or ["the CRDs"]
+        if self._watches.all_listed():
+            missing = ["the cache"]
         return [f"waiting for {what}" for what in missing]
 
     async def serve(self, port: int) -> None:

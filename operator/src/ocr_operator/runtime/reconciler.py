@@ -14,7 +14,7 @@ from ocr_operator.core.observed import ChildKind, Key, LiveChild, ServiceView
 from ocr_operator.core.plan import Apply, Plan, Policy, plan
 from ocr_operator.runtime.apply import KubeApi
 from ocr_operator.runtime.cache import Cache
-from ocr_operator.runtime.errors import ApiError, Forbidden, Refused, Retryable
+from ocr_operator.runtime.errors import ApiError, Forbidden, NotFound, Refused, Retryable
 from ocr_operator.runtime.metrics import Metrics
 from ocr_operator.runtime.profiles import ProfileStore
 from ocr_operator.runtime.recorder import Recorder
@@ -79,7 +79,12 @@ class Reconciler:
                 return Outcome(gone=True)
             refused = await self._apply(service, decision.apply)
             decision = await self._decide_again(key, decision)
-        await self._report(service, decision)
+        try:
+            await self._report(service, decision)
+        except NotFound:
+            # Deleted a moment ago; its last event is on the way.
+            self._forget(key)
+            return Outcome(gone=True)
         if refused is not None:
             raise refused
         changed = bool(decision.apply) or decision.status is not None

@@ -7,6 +7,7 @@ forgotten.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ SERVER_TIMEOUT_SECONDS = 120
 bookmarks, which kopf swallows. Resuming lists nothing and loses nothing."""
 SILENT_SECONDS = 360.0
 """A watch that asked for nothing for so long is dead: three times the above."""
+QUIET_SECONDS = 0.3
+"""Without an object of a listing, after all listings have ended: then all of them have arrived."""
+FILL_SECONDS = 30.0
+"""After that the work begins in any case: what is missing in the cache is looked up before it is
+made, so it costs requests and no harm."""
 SETTLE_SECONDS = 30.0
 """Between the end of a listing and forgetting what it did not show: kopf hands the objects of a
 listing to one task each, and all of them have to have run. One that is late is only seen again
@@ -53,6 +59,9 @@ class WatchMonitor:
         self._later = later
         self._clock = clock
         self._states: dict[Watch, _State] = {}
+        self._last_listed = clock()
+        self.filled = asyncio.Event()
+        """Set when the objects of the first listings are in the cache."""
 
     def expect(self, *watches: Watch) -> None:
         """These watches have to be there."""
@@ -67,8 +76,24 @@ class WatchMonitor:
         trace.on_request_exception.append(self._failed)
         return trace
 
+    def event_arrived(self, *, initial: bool) -> None:
+        """A handler was called; `initial` for an object of a listing."""
+        if initial:
+            self._last_listed = self._clock()
+
+    async def fill(self) -> None:
+        """Set `filled` when it is time, then go on for ever."""
+        while not self.all_listed():
+            await asyncio.sleep(QUIET_SECONDS / 3)
+        end = self._clock() + FILL_SECONDS
+        self._last_listed = self._clock()
+        while self._clock() < min(end, self._last_listed + QUIET_SECONDS):
+            await asyncio.sleep(QUIET_SECONDS / 3)
+        self.filled.set()
+        await asyncio.Event().wait()
+
     def all_listed(self) -> bool:
-        """Whether every expected watch has begun, and so every cache was filled once."""
+        """Whether every expected watch has begun, and so every kind was listed once."""
         return bool(self._states) and not self.missing()
 
     def missing(self) -> list[str]:

@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Collection
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from ocr_operator.startup.profile import Prior
 from ocr_operator.startup.tquantile import t_quantile
@@ -84,7 +85,10 @@ def estimate(seconds: Collection[float], prior: Prior, rule: BudgetRule) -> Esti
 
 def _predict(logs: list[float], prior: Prior, rule: BudgetRule) -> tuple[float, float]:
     """Median and upper quantile of the next start: the Student-t predictive distribution of a
-    normal model whose place and spread have a normal-inverse-gamma prior."""
+    normal model whose place and spread have a normal-inverse-gamma prior.
+
+    Without a start the parent's spread is taken as known, so its quantile is the normal one: with
+    Student's three degrees of freedom a start of 2.5 s would get 39 minutes."""
     count, place = len(logs), math.log(prior.median_seconds)
     mean = math.fsum(logs) / count if count else place
     weight = PLACE_WEIGHT + count
@@ -101,5 +105,7 @@ def _predict(logs: list[float], prior: Prior, rule: BudgetRule) -> tuple[float, 
         ]
     )
     scale = math.sqrt(squares / degrees * (1 + 1 / weight))
-    upper = posterior + t_quantile(1 - rule.false_kill_probability, degrees) * scale
+    allowed = 1 - rule.false_kill_probability
+    tail = t_quantile(allowed, degrees) if count else NormalDist().inv_cdf(allowed)
+    upper = posterior + tail * scale
     return math.exp(posterior), math.exp(min(upper, LARGEST_LOGARITHM))

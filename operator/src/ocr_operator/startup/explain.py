@@ -31,7 +31,7 @@ def _evidence(estimate: Estimate, subject: str) -> str:
         expected = seconds_text(estimate.prior.median_seconds)
         return (
             f"no start of {subject} is measured yet, {expected} (median) are expected "
-            f"({estimate.prior.source}), so the bound is loose"
+            f"({estimate.prior.source})"
         )
     starts = "1 start" if estimate.samples == 1 else f"{estimate.samples} starts"
     return (
