@@ -23,7 +23,7 @@ def test_the_charts_crds_are_the_generated_ones() -> None:
     generated = {path.name: path.read_text() for path in (ROOT / "crds").glob("*.yaml")}
     copied = {path.name: path.read_text() for path in (CHART / "files" / "crds").glob("*.yaml")}
     assert generated
-    assert copied == generated, "cp crds/*.yaml charts/ocr-operator/files/crds/"
+    assert copied == generated, "run python -m ocr_operator.api.crdgen"
 
 
 def test_the_crds_have_the_one_line_that_the_chart_adds_its_annotation_after() -> None:

@@ -83,18 +83,19 @@ async def informing(fake: FakeApi, namespaces: str = "") -> AsyncIterator[Stage]
 
 
 @pytest.mark.asyncio
-async def test_what_is_there_is_remembered_before_anything_is_enqueued() -> None:
+async def test_what_is_there_is_remembered_and_its_service_looked_at() -> None:
     with fake_api() as fake:
         serve_the_kinds(fake)
         fake.script(path("ocrservices"), listing(ocr_service()))
         fake.script(path("deployments"), listing(deployment()))
         fake.script(path("pods"), listing(pod()))
         async with informing(fake) as stage:
-            await stage.until(lambda: bool(stage.taken))
-            assert set(stage.taken) == {KEY}
+            filling = asyncio.ensure_future(stage.monitor.fill())
+            await stage.until(stage.monitor.filled.is_set)
+            filling.cancel()
             assert stage.cache.service(KEY) is not None
             assert len(stage.cache.children[ChildKind.DEPLOYMENT]) == len(stage.cache.pods) == 1
-            await stage.until(stage.monitor.all_listed)
+            assert set(stage.taken) == {KEY}
         assert {asked.method for asked in fake.asked} == {"GET"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +12,7 @@ from yarl import URL
 
 from ocr_operator.runtime.health import STUCK_KEY_SECONDS, Health
 from ocr_operator.runtime.metrics import Metrics
-from ocr_operator.runtime.watches import SILENT_SECONDS, WatchMonitor, watch_of
+from ocr_operator.runtime.watches import QUIET_SECONDS, SILENT_SECONDS, WatchMonitor, watch_of
 from ocr_operator.runtime.workqueue import WorkQueue
 
 PODS = "https://api.test/api/v1/pods?limit=500"
@@ -108,6 +110,23 @@ def test_a_listing_that_is_broken_off_counts_from_its_next_try(stage: Stage) -> 
     assert stage.swept == [("pods", None, began)]
 
 
+@pytest.mark.asyncio
+async def test_the_work_begins_when_no_object_of_a_listing_comes_any_more() -> None:
+    begun = time.monotonic()
+    monitor = WatchMonitor(lambda *_: None, lambda *_: None)
+    monitor.expect(("pods", None))
+    filling = asyncio.ensure_future(monitor.fill())
+    monitor.request_answered(URL(PODS_WATCH), 200)
+    for _ in range(10):
+        await asyncio.sleep(QUIET_SECONDS / 5)
+        monitor.event_arrived(initial=True)
+        monitor.event_arrived(initial=False)
+        assert not monitor.filled.is_set()
+    await monitor.filled.wait()
+    assert time.monotonic() - begun >= 3 * QUIET_SECONDS
+    filling.cancel()
+
+
 def test_each_request_is_a_sign_of_life(stage: Stage) -> None:
     stage.clock.pass_(50)
     assert stage.monitor.silent_seconds() == {"pods": 50}
@@ -134,12 +153,12 @@ def test_health_notices_a_key_that_nobody_takes(stage: Stage) -> None:
     assert "an OcrService has waited for 301 s" in health.report()["problems"]
 
 
-def test_the_operator_is_ready_when_every_kind_was_listed_and_it_does_not_stop(
-    stage: Stage,
-) -> None:
+def test_the_operator_is_ready_when_the_cache_is_full_and_it_does_not_stop(stage: Stage) -> None:
     health = Health(stage.monitor, WorkQueue(stage.clock), Metrics(), stage.clock)
     assert health.unready() == ["waiting for pods in all namespaces"]
     stage.ask(PODS_WATCH)
+    assert health.unready() == ["waiting for the cache"]
+    stage.monitor.filled.set()
     assert health.unready() == []
     health.stopping = True
     assert health.unready() == ["stopping"]

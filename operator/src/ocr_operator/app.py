@@ -171,6 +171,8 @@ async def _drain(operator: Operator, tasks: list[asyncio.Task[None]]) -> None:
     parts = operator.parts
     for queue in (operator.queue, parts.scraper.queue, parts.profiles.queue):
         queue.close()
+    # Workers that still wait for it would be waited for.
+    operator.watches.filled.set()
     await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
     try:
         async with asyncio.timeout(FLUSH_SECONDS):

@@ -1,4 +1,4 @@
-"""`python -m ocr_operator.api.crdgen [--check] [directory]`: the CRDs, written from the models."""
+"""`python -m ocr_operator.api.crdgen [--check] [directory …]`: the CRDs, written from the models."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from pydantic import BaseModel
 from ocr_operator.api.fields import rule
 from ocr_operator.api.structural import structural_schema
 from ocr_operator.api.v1alpha1 import GROUP, VERSION, OcrService, OcrStartupProfile
+
+DIRECTORIES = ("crds", "charts/ocr-operator/files/crds")
+"""What is written by default: for `kubectl apply -f`, and the same again inside the chart."""
 
 NAME_MAX = 52
 """Longest name of an OcrService: it names a Service (63) and the ConfigMap `<name>-startup`, and
@@ -185,12 +188,13 @@ def crd_text(kind: Kind) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or with `--check` say which ones are not up to date."""
     parser = argparse.ArgumentParser(prog="crdgen", description=__doc__)
-    parser.add_argument("directory", nargs="?", default="crds", type=Path, help="default: crds")
+    parser.add_argument("directory", nargs="*", type=Path, help=" and ".join(DIRECTORIES))
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 on difference")
     options = parser.parse_args(arguments)
-    stale = [kind for kind in KINDS if _is_stale(options.directory / kind.file_name, kind)]
-    for kind in stale:
-        path = options.directory / kind.file_name
+    directories = options.directory or [Path(name) for name in DIRECTORIES]
+    files = [(directory / kind.file_name, kind) for directory in directories for kind in KINDS]
+    stale = [(path, kind) for path, kind in files if _is_stale(path, kind)]
+    for path, kind in stale:
         if options.check:
             sys.stderr.write(f"{path} is not what the models say; run python -m {MODULE}\n")
         else:

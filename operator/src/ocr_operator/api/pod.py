@@ -62,8 +62,8 @@ class ImageSpec(ApiModel):
     """Repository without tag and digest. Default: that of the image the operator was installed
     with for this model."""
     tag: Tag | None = None
-    """Tag. Default: that of the image the operator was installed with, while repository is not
-    set."""
+    """Tag. Default: that of the image the operator was installed with, so that a mirror needs
+    its repository alone."""
     digest: Digest | None = None
     """Digest, `sha256:` and 64 hexadecimal digits. It decides what is pulled when a tag is set
     too."""
