@@ -56,8 +56,12 @@ class Demo:
         self.arguments = arguments
         self.began = time.monotonic()
         self.kubeconfig = Path(arguments.cluster) if arguments.cluster else Path()
-        # Nobody's cluster is touched by accident: KUBECONFIG from outside reaches no command.
-        self.environment = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"}
+        # Nobody's cluster is touched by accident: what names one outside reaches no command.
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name != "KUBECONFIG" and not name.startswith("HELM_")
+        }
         self.tools: dict[str, str] = {}
 
     def say(self, text: str) -> None:
@@ -257,7 +261,8 @@ def show(demo: Demo) -> None:
 
 def say_how_to_go_on(demo: Demo) -> None:
     stop = (
-        f"helm uninstall ocr-operator -n {SYSTEM_NAMESPACE}; kubectl delete namespace {NAMESPACE}"
+        f"kubectl delete namespace {NAMESPACE}; helm uninstall ocr-operator -n {SYSTEM_NAMESPACE}; "
+        f"kubectl delete namespace {SYSTEM_NAMESPACE}; kubectl delete -f crds/"
         if demo.arguments.cluster
         else f"python3 -m testbed down --name {CLUSTER}"
     )

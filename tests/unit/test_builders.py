@@ -45,6 +45,7 @@ TEMPLATE: dict[str, Any] = {
     "spec": {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        "serviceAccountName": "default",
         "terminationGracePeriodSeconds": 140,
         "nodeSelector": {"kubernetes.io/arch": "amd64"},
         "securityContext": {

@@ -76,7 +76,7 @@ def test_what_a_person_sees(serving: Simulated) -> None:
     assert status["url"] == "http://invoices.team-a.svc:8081"
     assert (status["replicasText"], status["model"]) == ("1/1", "pp-ocr-6")
     assert (startup["init"], startup["budget"]) == ("2s", "41m46s")
-    assert startup["explanation"].startswith("applied: startup budget 2365 s: no start of pp-ocr 6")
+    assert startup["explanation"].startswith("applied: startup budget 2506 s: no start of pp-ocr 6")
     assert "1 start of pp-ocr 6 on cpu took 2.0 s" in startup["explanation"]
     assert status["selector"] == (
         "app.kubernetes.io/instance=invoices,app.kubernetes.io/name=ocr-service"
@@ -421,11 +421,13 @@ def test_new_numbers_do_not_join_a_restart_whose_pods_have_started() -> None:
 
 
 def upgraded(world: Simulated) -> Simulated:
-    """Another image, other requests and another prior: an operator that was upgraded."""
+    """Another image, version, requests and prior: an operator that was upgraded."""
     models = dict(world.policy.catalogue.models)
     entry = models["pp-ocr"]
     prior = replace(entry.prior, median_seconds=7.0)
-    models["pp-ocr"] = replace(entry, requests={"cpu": "2", "memory": "2Gi"}, prior=prior)
+    models["pp-ocr"] = replace(
+        entry, versions=("6", "7"), requests={"cpu": "2", "memory": "2Gi"}, prior=prior
+    )
     world.policy = policy(
         catalogue=replace(world.policy.catalogue, models=models),
         images={"cpu": IMAGE_CPU.replace("1.0.0", "2.0.0")},
@@ -436,8 +438,11 @@ def upgraded(world: Simulated) -> Simulated:
 
 def test_an_upgrade_of_the_operator_rolls_nothing_and_says_so_once(serving: Simulated) -> None:
     before = serving.template_hash
+    samples = serving.startup()["samples"]
     upgraded(serving).reconcile()
     assert serving.template_hash == before
+    assert serving.service.status["model"] == "pp-ocr-6"
+    assert serving.startup()["samples"] == samples
     assert serving.condition("Progressing")["reason"] == "UpdateAvailable"
     assert "spec.containers[server].image" in serving.condition("Progressing")["message"]
     assert serving.writes == {"status": 1}

@@ -137,7 +137,11 @@ async def test_a_service_in_another_namespace_is_not_ours(stage: Stage) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_refusal_does_not_keep_the_rest_and_reaches_the_status(stage: Stage) -> None:
+async def test_a_refusal_does_not_keep_the_rest_and_reaches_the_status(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(stage.parts.recorder, "record", lambda _, event: notes.append(event.note))
     stage.nothing_there()
     stage.fake.script(DEPLOYMENT, failure(422, "spec.colour: unknown"))
     with pytest.raises(Refused, match=r"spec\.colour"):
@@ -145,6 +149,9 @@ async def test_a_refusal_does_not_keep_the_rest_and_reaches_the_status(stage: St
     [status] = [asked.body for asked in stage.fake.asked if asked.path.endswith("/status")]
     assert "spec.colour: unknown" in str(status)
     assert "PATCH service" in stage.calls()
+    # What was made is told, what was refused is not.
+    assert "Service invoices: created." in notes
+    assert "Deployment invoices: created." not in notes
 
 
 @pytest.mark.asyncio

@@ -63,6 +63,12 @@ def test_what_is_not_known_yet_is_none() -> None:
         ({"phases": [7]}, "wrong type"),
         ({"phases": [{"name": "a"}]}, "seconds is missing"),
         ({"warnings": [{"code": "a"}]}, "message is missing"),
+        ({"attempts": 10**400}, "too large"),
+        ({"device": "x" * 513}, "device has 513 characters"),
+        ({"device": "half \ud800"}, "surrogates"),
+        ({"phases": [{"name": f"p{n}", "seconds": 1} for n in range(33)]}, "33 phases"),
+        ({"phases": [{"name": 1, "seconds": 1}]}, "name is not a string"),
+        ({"phases": [{"name": "Load the model", "seconds": 1}]}, "name of a phase"),
     ],
 )
 def test_what_is_no_document_is_refused(change: dict[str, Any], says: str) -> None:

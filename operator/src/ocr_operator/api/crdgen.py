@@ -1,4 +1,4 @@
-"""`python -m ocr_operator.api.crdgen [--check] [directory …]`: the CRDs, written from the models."""
+"""`python -m ocr_operator.api.crdgen [--check] [directory …]`: the CRDs from the models."""
 
 from __future__ import annotations
 

@@ -38,8 +38,12 @@ OWN_LABELS = (
     "app.kubernetes.io/name",
     "app.kubernetes.io/instance",
     "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/part-of",
 )
-"""The selector and the watches rely on them: with another value a pod is lost to its Deployment."""
+"""The operator sets them; the selector and the watches rely on the first three."""
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+"""`kubectl rollout restart` sets it; a value in the spec would undo every restart."""
 VALUE_MAX = 32768
 """Longest value of a variable."""
 
@@ -228,8 +232,8 @@ Labels = Annotated[
             not_ours("podTemplate.labels"),
             rule(
                 f"![{_quoted(OWN_LABELS)}].exists(own, own in self)",
-                "podTemplate.labels: app.kubernetes.io/name, instance and managed-by are the "
-                "operator's, which finds its pods by them; choose another key",
+                "podTemplate.labels: app.kubernetes.io/name, instance, managed-by, component and "
+                "part-of are the operator's; choose another key",
             ),
         ),
     ),
@@ -241,7 +245,13 @@ PodAnnotations = Annotated[
     Field(
         max_length=MAP_MAX,
         json_schema_extra=rules(
-            qualified_keys("podTemplate.annotations"), not_ours("podTemplate.annotations")
+            qualified_keys("podTemplate.annotations"),
+            not_ours("podTemplate.annotations"),
+            rule(
+                f"!('{RESTARTED_AT}' in self)",
+                f"podTemplate.annotations: {RESTARTED_AT} belongs to kubectl rollout restart, "
+                "which a fixed value would undo; use another key to roll the pods",
+            ),
         ),
     ),
 ]

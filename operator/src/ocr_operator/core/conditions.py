@@ -28,6 +28,9 @@ class Verdict:
     message: str
 
 
+MESSAGE_LIMIT = 32768
+"""Characters of a condition's message, by the convention of the API and our schema."""
+
 Check = Callable[[Situation], Verdict | None]
 
 
@@ -56,7 +59,7 @@ def dated(
                 type=kind,
                 status="True" if verdict.status else "False",
                 reason=verdict.reason,
-                message=verdict.message,
+                message=bounded(verdict.message),
                 last_transition_time=(
                     known.last_transition_time if known and same else now.replace(microsecond=0)
                 ),
@@ -64,6 +67,11 @@ def dated(
             )
         )
     return tuple(found)
+
+
+def bounded(message: str) -> str:
+    """The schema's limit holds whatever a server warns of."""
+    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
 
 
 def _first(checks: tuple[Check, ...], situation: Situation) -> Verdict:

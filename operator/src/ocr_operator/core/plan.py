@@ -66,7 +66,7 @@ def plan(observed: Observed, policy: Policy, now: datetime) -> Plan:
         return _refuse(observed, rendered, now)
     situation = Situation(
         observed=observed,
-        service=service,
+        service=rendered.service,
         holdings=holdings,
         render=rendered,
         rollout=read_rollout(live),

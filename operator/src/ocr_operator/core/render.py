@@ -84,6 +84,8 @@ class Render:
     input_hash: str
     learned: Learned
     """What the next render would use."""
+    service: Resolved
+    """As it was rendered: another default version of today's catalogue is not what runs."""
     update: str = ""
 
     @property
@@ -153,12 +155,18 @@ def _fresh(
         numbers=_numbers(learned, restarted_at, since),
         input_hash=input_hash(service, restarted_at),
         learned=learned,
+        service=service,
     )
 
 
 def _kept(observed: Observed, service: Resolved, stored: _Stored) -> Render:
     running, limit = _running(stored), template.cpu_limit(stored.template)
-    learned = learn(observed, service, running, running.image, limit)
+    running_service = replace(
+        service,
+        version=template.environment(stored.template, "OCR_MODEL_VERSION"),
+        backend=template.environment(stored.template, "OCR_BACKEND"),
+    )
+    learned = learn(observed, running_service, running, running.image, limit)
     today = template.without_numbers(pod_template(service, learned.probes))
     before = template.without_numbers(stored.template)
     return Render(
@@ -166,6 +174,7 @@ def _kept(observed: Observed, service: Resolved, stored: _Stored) -> Render:
         numbers=stored.numbers,
         input_hash=stored.input_hash,
         learned=learned,
+        service=running_service,
         update=_path(before, today),
     )
 

@@ -56,12 +56,15 @@ def cpu_limit(template: Json) -> str:
     return str(limits.get("cpu", ""))
 
 
+def environment(template: Json, name: str) -> str:
+    """Value of a variable of the server, empty when it has none."""
+    entries = server(template)["env"]
+    return next((str(e.get("value", "")) for e in entries if e["name"] == name), "")
+
+
 def uses_gpu(template: Json) -> bool:
     """Whether it asks for a device. By what runs, not by the catalogue of today."""
-    return any(
-        entry["name"] == "OCR_DEVICE" and entry.get("value", "").startswith("gpu")
-        for entry in server(template)["env"]
-    )
+    return environment(template, "OCR_DEVICE").startswith("gpu")
 
 
 def restarted_at(template: Json) -> str:

@@ -4,9 +4,9 @@ kopf writes nothing: `on.event` handlers need neither finalizers nor annotations
 errors and repeats nothing, so nothing that can fail for long is done in them.
 
 kopf's indexes would also hold the handlers back until every kind is listed, but at a price that
-grows with the square of the objects: a restart with 1,000 OcrServices took 75 s (measured with kopf
-1.45.2: every object that is indexed wakes every object that waits). The workers wait instead, for
-`WatchMonitor.filled`.
+grows with the square of the objects: every object that is indexed wakes every object that waits. A
+restart with 1,000 OcrServices took more than a minute, and takes 14 s without them (kopf 1.45.2,
+two cores). The workers wait instead, for `WatchMonitor.filled`.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class ProfileStore:
         while (key := await self.queue.get()) is not None:
             try:
                 await self.write(key)
-            except ApiError as error:
+            except Exception as error:  # of one key, and never the end of the others
                 delay = self.queue.failed(key)
                 log.warning(
                     "starts were not written, they are kept",

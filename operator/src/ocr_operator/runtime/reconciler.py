@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from ocr_operator.core.events import change_events
 from ocr_operator.core.observed import ChildKind, Key, LiveChild, ServiceView
 from ocr_operator.core.plan import Apply, Plan, Policy, plan
 from ocr_operator.runtime.apply import KubeApi
@@ -156,6 +157,9 @@ class Reconciler:
             refusals.pop(change.kind, None)
             self._parts.cache.put_child(change.kind, answer)
             log.info("%s applied: %s", change.kind.value, change.why, extra=_about(service))
+            # At once: a later failure must not lose it, a refused change must not be told.
+            for event in change_events((change,)):
+                self._parts.recorder.record(service, event)
         if not refusals:
             self._refusals.pop(key, None)
         return refused
@@ -166,8 +170,10 @@ class Reconciler:
             answer = await parts.api.apply_status(service.key, service.uid, decision.status)
             parts.cache.put_service(answer)
             log.info("status written: %s", _summary(decision.status), extra=_about(service))
+        told = change_events(decision.apply)
         for event in decision.events:
-            parts.recorder.record(service, event)
+            if event not in told:
+                parts.recorder.record(service, event)
         pods = parts.cache.pods.get(service.key)
         parts.scraper.schedule(
             service.key, decision.scrapes, {pod.container_id for pod in pods if pod.container_id}

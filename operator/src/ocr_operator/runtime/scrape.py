@@ -21,7 +21,7 @@ from ocr_operator.core.observed import DocumentReading, Key
 from ocr_operator.core.plan import Scrape
 from ocr_operator.runtime.metrics import Metrics
 from ocr_operator.runtime.workqueue import WorkQueue
-from ocr_operator.startup.sample import BadDocument, Document, parse_document
+from ocr_operator.startup.sample import Document, parse_document
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,8 @@ async def fetch(session: aiohttp.ClientSession, url: URL, limit: aiohttp.ClientT
         return parse_document(json.loads(content))
     except RecursionError:
         raise Unreadable("the answer is nested too deeply") from None
-    except (BadDocument, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:
+        # Whatever a pod answers costs that pod its reading, never the operator.
         raise Unreadable(f"not a startup document: {error}"[:256]) from error
 
 

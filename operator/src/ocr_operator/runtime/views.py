@@ -2,7 +2,7 @@
 keeps.
 
 A view costs its memory only while a reconcile looks at it. Between them the cache holds packed
-JSON: a Deployment as Python objects takes about seven times as much (measured, see docs).
+JSON: 7 KiB for a Deployment that takes 26 KiB as Python objects, 2 for an OcrService that takes 9.
 """
 
 from __future__ import annotations

@@ -60,6 +60,7 @@ class WatchMonitor:
         self._clock = clock
         self._states: dict[Watch, _State] = {}
         self._last_listed = clock()
+        self._listed = asyncio.Event()
         self.filled = asyncio.Event()
         """Set when the objects of the first listings are in the cache."""
 
@@ -83,12 +84,14 @@ class WatchMonitor:
 
     async def fill(self) -> None:
         """Set `filled` when it is time, then go on for ever."""
-        while not self.all_listed():
-            await asyncio.sleep(QUIET_SECONDS / 3)
-        end = self._clock() + FILL_SECONDS
+        await self._listed.wait()
         self._last_listed = self._clock()
-        while self._clock() < min(end, self._last_listed + QUIET_SECONDS):
-            await asyncio.sleep(QUIET_SECONDS / 3)
+        end = self._last_listed + FILL_SECONDS
+        while True:
+            left = min(end, self._last_listed + QUIET_SECONDS) - self._clock()
+            if left <= 0:
+                break
+            await asyncio.sleep(left)
         self.filled.set()
         await asyncio.Event().wait()
 
@@ -133,6 +136,8 @@ class WatchMonitor:
     def _begin(self, watch: Watch | None, state: _State) -> None:
         since, state.listing_since = state.listing_since, None
         state.listed = True
+        if self.all_listed():
+            self._listed.set()
         if watch is None or since is None:
             return
         plural, namespace = watch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,11 @@ from typing import Any
 
 SCHEMA_VERSION = 1
 """`schemaVersion` of `contract/startup.v1.schema.json`."""
+PHASES_MAX = 32
+PHASE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+SHORT_TEXTS = frozenset({"model", "version", "backend", "device", "name", "code"})
+SHORT_TEXT_MAX = 512
+"""Characters of what is kept in a profile or a label. The limits of `api/profile.py`."""
 BELIEF_MARGIN_SECONDS = 2.0
 """A document may claim this much more than the Pod itself shows, whose times are whole seconds."""
 
@@ -94,7 +100,7 @@ def parse_document(body: Mapping[str, Any]) -> Document:
             device=_optional_text(body, "device"),
             cpu_limit=_optional_seconds(body, "cpu_limit"),
             state=DocumentState(body["state"]),
-            phases={entry["name"]: _seconds(entry, "seconds") for entry in body["phases"]},
+            phases=_phases(body["phases"]),
             init_seconds=_optional_seconds(body, "init_seconds"),
             attempts=int(_seconds(body, "attempts")),
             error=_optional_text(body, "error"),
@@ -106,7 +112,7 @@ def parse_document(body: Mapping[str, Any]) -> Document:
         raise BadDocument(f"{missing.args[0]} is missing") from missing
     except (TypeError, AttributeError) as wrong:
         raise BadDocument(f"a part has the wrong type: {wrong}") from wrong
-    except ValueError as wrong:
+    except (ValueError, OverflowError) as wrong:
         raise BadDocument(str(wrong)) from wrong
 
 
@@ -153,10 +159,24 @@ def start_from_pod(
     )
 
 
+def _phases(entries: list[Mapping[str, Any]]) -> dict[str, float]:
+    """Their names become labels of metrics and keys of a profile: few, short and plain."""
+    if len(entries) > PHASES_MAX:
+        raise BadDocument(f"{len(entries)} phases, more than {PHASES_MAX}")
+    phases = {_text(entry, "name"): _seconds(entry, "seconds") for entry in entries}
+    odd = [name for name in phases if not PHASE_NAME.fullmatch(name)]
+    if odd:
+        raise BadDocument(f"the name of a phase is not in lower_case: {odd[0]!r}")
+    return phases
+
+
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body[name]
     if not isinstance(value, str):
         raise BadDocument(f"{name} is not a string")
+    value.encode()  # half a surrogate pair parses, and breaks whoever writes it out again
+    if name in SHORT_TEXTS and len(value) > SHORT_TEXT_MAX:
+        raise BadDocument(f"{name} has {len(value)} characters, more than {SHORT_TEXT_MAX}")
     return value
 
 

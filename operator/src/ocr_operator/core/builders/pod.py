@@ -26,7 +26,6 @@ def pod_template(service: Resolved, probes: Probes) -> dict[str, Any]:
     annotations = dict((extra.annotations if extra else None) or {})
     metadata = {"labels": labels, **({"annotations": annotations} if annotations else {})}
     optional: dict[str, Any] = {
-        "serviceAccountName": (extra.service_account_name if extra else None) or "",
         "imagePullSecrets": [{"name": ref.name} for ref in spec.image_pull_secrets or ()],
         "tolerations": [toleration.wire() for toleration in spec.tolerations or ()],
     }
@@ -35,6 +34,9 @@ def pod_template(service: Resolved, probes: Probes) -> dict[str, Any]:
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
+            # Said always: the API server copies it into the deprecated serviceAccount, and would
+            # take it back from there when it is no longer applied.
+            "serviceAccountName": (extra.service_account_name if extra else None) or "default",
             "terminationGracePeriodSeconds": grace_period(service),
             "nodeSelector": {**ARCHITECTURE, **(spec.node_selector or {})},
             "securityContext": {
