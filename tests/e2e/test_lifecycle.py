@@ -111,8 +111,12 @@ def test_the_model_is_changed_by_an_edit(service: Room) -> None:
     patch = '{"spec":{"model":{"name":"tesseract"}}}'
     service.kubectl("patch", "ocr", "invoices", "--type=merge", "-p", patch)
     service.wait_ready("invoices")
-    answer = service.read("invoices", PAGE)
-    assert answer.json()["engine"] == "tesseract"
+
+    def engine() -> bool:
+        return service.read("invoices", PAGE).json()["engine"] == "tesseract"
+
+    # The old pod goes on serving until kube-proxy has heard that it ends.
+    wait_for("the new pod's answer", engine, 20)
     assert service.service("invoices")["status"]["model"] == "tesseract-5"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from ocr_inference import auth
 from ocr_inference.auth import ANONYMOUS, KeyRing
 
 
@@ -43,3 +45,21 @@ def test_where_no_keys_are_wanted_everybody_is_anonymous(tmp_path: Path) -> None
     ring = KeyRing(tmp_path, wanted=False)
     assert not ring.missing
     assert ring.client(None) == ANONYMOUS
+
+
+def test_a_file_that_cannot_be_read_leaves_the_keys_as_they_were(
+    ring: KeyRing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> tuple[str, int, int, int]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    assert ring.client("Bearer secret-a") == "alice"
+    monkeypatch.setattr(auth, "_CHECK_EVERY_S", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(auth, "_stamp", fail)
+        assert ring.client("Bearer secret-a") == "alice"
+    (tmp_path / "alice").write_text("secret-c")
+    assert ring.client("Bearer secret-c") == "alice"
+    shutil.rmtree(tmp_path)
+    assert ring.client("Bearer secret-c") is None
+    assert ring.missing

@@ -6,7 +6,7 @@ import pytest
 
 from ocr_inference.api.ocr.router import accepted
 from ocr_inference.api.ocr.schema import parse_form
-from ocr_inference.api.ocr.service import confident
+from ocr_inference.api.ocr.service import _nothing_read, confident
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Line, PageText
 
@@ -76,3 +76,19 @@ def test_sure_pages_stay_as_they_are() -> None:
 def test_an_engine_without_confidence_is_not_filtered() -> None:
     page = text(1.0, source=ConfidenceSource.NONE)
     assert confident(page, 0.99) is page
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (422, "too_many_pixels", (422, "too_many_pixels")),
+        (503, "engine_unavailable", (503, "engine_unavailable")),
+        (504, "deadline_exceeded", (504, "deadline_exceeded")),
+        (500, "other", (502, "engine_error")),
+    ],
+)
+def test_when_no_page_was_read_the_answer_says_what_can_be_done(
+    status: int, code: str, said: tuple[int, str]
+) -> None:
+    error = _nothing_read([PublicError(status, code, "No.")])
+    assert (error.status, error.code) == said

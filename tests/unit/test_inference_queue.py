@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocr_inference.errors import PublicError
+from ocr_inference.reading.dispatch import call_limit
 from ocr_inference.reading.queue import Admission, FairQueue, PageWork
 
 
@@ -119,3 +120,13 @@ def test_retry_after_is_what_the_queue_will_take() -> None:
     assert 2 <= admission.retry_after() <= 3
     admission.note(1e6)
     assert admission.retry_after() == 300
+
+
+@pytest.mark.parametrize(
+    ("remaining", "pace", "limit"),
+    [(120, None, 120), (120, 0.5, 30), (120, 5, 50), (20, 0.5, 20), (120, 60, 120), (-1, 1, 0.1)],
+)
+def test_a_page_may_take_ten_times_as_long_as_others(
+    remaining: float, pace: float | None, limit: float
+) -> None:
+    assert call_limit(remaining, pace) == limit

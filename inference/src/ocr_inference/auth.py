@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class KeyRing:
         self._digests: dict[str, bytes] = {}
         self._signature: _Signature | None = None
         self._checked = float("-inf")
+        self._trouble: str | None = None
 
     @property
     def missing(self) -> bool:
@@ -71,13 +73,22 @@ class KeyRing:
                 return
             keys = {path.name: path.read_bytes().strip() for path in files}
         except OSError as error:
-            if self._signature is not None or self._digests:
-                log.warning("the keys cannot be read: %s", error.strerror)
-            self._digests, self._signature = {}, None
+            self._cannot_read(error)
             return
         self._digests = {name: _digest(key) for name, key in keys.items() if key}
-        self._signature = signature
+        self._signature, self._trouble = signature, None
         log.info("keys read", extra={"clients": len(self._digests)})
+
+    def _cannot_read(self, error: OSError) -> None:
+        # One file that is being swapped or is broken must not lock everybody out; a folder that
+        # is gone was taken away.
+        # os.path: Path's raises where a parent cannot be searched.
+        if not os.path.isdir(self._directory):  # noqa: PTH112
+            self._digests = {}
+        self._signature = None  # what was read is not what is there: look again
+        if str(error) != self._trouble:  # once, not every second
+            self._trouble = str(error)
+            log.warning("the keys cannot be read: %s", error.strerror)
 
 
 def _stamp(path: Path) -> tuple[str, int, int, int]:

@@ -30,7 +30,7 @@ class HeaderLimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._timer is None and self._in_header:  # the next request of this connection
+        if self._timer is None and self._in_header and self._idle:  # the next request's first bytes
             self._start_timer()
         self._header_bytes += len(data)  # set back when a header or a body ends in this data
         super().data_received(data)
@@ -45,6 +45,11 @@ class HeaderLimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_header, self._header_bytes = True, 0
         super().on_message_complete()
+
+    @property
+    def _idle(self) -> bool:
+        """No request is in flight: a refusal would otherwise be written into its answer."""
+        return self.cycle is None or self.cycle.response_complete
 
     def _start_timer(self) -> None:
         self._timer = self.loop.call_later(self.header_timeout, self._refuse, 408)

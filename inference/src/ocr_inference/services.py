@@ -81,7 +81,8 @@ class Services:
         if failed:
             self.engine.want()
         message = (
-            f"The load failed and is tried again: {self.engine.error}"
+            # Not the error itself: it is a library's text, with paths of ours in it.
+            "The model could not be loaded and is tried again; see /health."
             if failed
             else ("The model is still loading.")
         )

@@ -7,17 +7,30 @@ import resource
 from dataclasses import asdict
 from pathlib import Path
 
+from ocr_inference.engine.cgroup import memory_limit
 from ocr_inference.engine.child import Emit, Handlers
 from ocr_inference.engine.wire import Message
 
-_ADDRESS_SPACE_BYTES = 3 * 1024**3
+_MIB = 1024**2
+_ADDRESS_SPACE_BYTES = 3 * 1024 * _MIB
 """40 megapixels need 0.5 GiB in PDFium and Pillow together; a bomb wants all there is."""
+
+_LEAST_ADDRESS_SPACE_BYTES = 768 * _MIB
+"""With less the libraries alone do not fit."""
+
+
+def address_space(limit: int | None) -> int:
+    """Half of the container's memory at most: a bomb is to end this child and not the container."""
+    if limit is None:
+        return _ADDRESS_SPACE_BYTES
+    return min(_ADDRESS_SPACE_BYTES, max(_LEAST_ADDRESS_SPACE_BYTES, limit // 2))
 
 
 def start(config: Message, emit: Emit) -> Handlers:
     # One thread: the engine child has the cores, and every BLAS thread would reserve address space.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
+    allowed = address_space(memory_limit())
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
 
     from ocr_inference.pipeline.decode import Limits, inspect, render
 

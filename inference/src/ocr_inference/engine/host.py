@@ -98,8 +98,10 @@ class Child:
 
     def kill(self) -> None:
         """End it and all it started, now. `lost` follows."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        # Once it was waited for, its number may be another process's.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     async def end(self) -> None:
         """Kill it and wait until it is gone."""

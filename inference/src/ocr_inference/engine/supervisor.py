@@ -21,6 +21,10 @@ log = logging.getLogger("ocr_inference.engine")
 
 SHORTEST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
+SHORTEST_LOAD_LIMIT_S = 600.0
+LOAD_LIMIT_FACTOR = 4.0
+"""A replacement that takes longer than the slowest load so often, hangs: a dead volume or GPU."""
+
 PROVEN_S = 60.0
 """A child that was ready this long, or read a page, was worth loading."""
 
@@ -68,6 +72,7 @@ class EngineSupervisor:
         self._load_seconds = 0.0
         self._lost_in_call: float | None = None
         self._replacement_failed = False
+        self._waiting = 0
         self._answered = False
         self._why = "crashed"
 
@@ -90,7 +95,13 @@ class EngineSupervisor:
             await self._child.end()
 
     async def wait_ready(self) -> None:
-        await self._ready.wait()
+        """Until the engine is there; while somebody waits, a failed load is tried again soon."""
+        self._waiting += 1
+        self._wanted.set()
+        try:
+            await self._ready.wait()
+        finally:
+            self._waiting -= 1
 
     def want(self) -> None:
         """There is work: a load that is waiting to be tried again is tried now."""
@@ -137,8 +148,12 @@ class EngineSupervisor:
         """
         if self._lost_in_call is None:
             return True
+        if self._replacement_failed:
+            return False
+        if self._child.lost.is_set():  # backing off: nothing loads that could be late
+            return True
         patience = self._heartbeat_deadline + 2 * self._load_seconds
-        return not self._replacement_failed and now - self._lost_in_call <= patience
+        return now - max(self._lost_in_call, self._load_began) <= patience
 
     def seconds_to_ready(self, now: float) -> float:
         """An honest guess for Retry-After.
@@ -156,16 +171,27 @@ class EngineSupervisor:
         ready = asyncio.create_task(self._ready.wait())
         lost = asyncio.create_task(self._child.lost.wait())
         try:
-            await asyncio.wait({ready, lost}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {ready, lost}, timeout=self._load_limit, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             ready.cancel()
             lost.cancel()
         if self._ready.is_set():
             return True
         if self.state is not EngineState.FAILED:
-            self._fail("The engine process ended while it was loading.", _now())
+            ended = self._child.lost.is_set()
+            what = "ended while it was loading" if ended else "did not load in time"
+            self._fail(f"The engine process {what}.", _now())
         await self._child.end()
         return False
+
+    @property
+    def _load_limit(self) -> float | None:
+        """None until a load succeeded: it may download long, and the startup probe limits it."""
+        if not self.was_ready:
+            return None
+        return max(SHORTEST_LOAD_LIMIT_S, LOAD_LIMIT_FACTOR * self._load_seconds)
 
     async def _next_child(self) -> None:
         while True:
@@ -215,7 +241,8 @@ class EngineSupervisor:
     async def _back_off(self, fruitless: int) -> None:
         seconds = min(LONGEST_BACKOFF_S, SHORTEST_BACKOFF_S * 2 ** min(fruitless - 1, 10))
         seconds *= random.uniform(0.75, 1.0)  # noqa: S311 - replicas must not retry in step
-        self._wanted.clear()
+        if not self._waiting:
+            self._wanted.clear()
         # A request asks for a try, a stream of them must not ask for a hundred a minute.
         await asyncio.sleep(min(seconds, SHORTEST_BACKOFF_S))
         with contextlib.suppress(TimeoutError):

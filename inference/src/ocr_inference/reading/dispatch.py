@@ -13,7 +13,8 @@ import time
 from dataclasses import dataclass
 
 from ocr_inference.engine.decoder import Decoder
-from ocr_inference.engine.supervisor import EngineState, EngineSupervisor, RawPage
+from ocr_inference.engine.supervisor import EngineSupervisor, RawPage
+from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.queue import Admission, FairQueue, PageOutcome, PageWork
@@ -26,6 +27,12 @@ DECODED_PAGES = 2
 
 SHORTEST_CALL_S = 0.1
 """An engine given less time could only fail."""
+
+LEAST_PAGE_LIMIT_S = 30.0
+"""However fast pages were so far: the next one may be dense, or the machine busy."""
+
+PAGE_LIMIT_FACTOR = 10.0
+"""A page that takes so many times the mean hangs: it must not take the others' time with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +104,7 @@ class Dispatcher:
         began = time.monotonic()
         self._metrics.queue_wait.observe(decoded.queue_s)
         with self._metrics.inflight_pages.track_inprogress():
-            text = await self._engine.read(
-                decoded.image, work.languages, max(SHORTEST_CALL_S, work.deadline - began)
-            )
+            text = await self._call(decoded, call_limit(work.deadline - began, self._pace))
         read_s = self._metrics.stage("read", began)
         self._admission.note(read_s)
         if not work.outcome.done():
@@ -107,15 +112,35 @@ class Dispatcher:
                 PageOutcome(decoded.image, text, decoded.queue_s, decoded.render_s, read_s)
             )
 
+    @property
+    def _pace(self) -> float | None:
+        return self._admission.seconds_per_page
+
+    async def _call(self, decoded: _Decoded, within: float) -> Message:
+        limited_by_pace = within < decoded.work.deadline - time.monotonic() - SHORTEST_CALL_S
+        try:
+            return await self._engine.read(decoded.image, decoded.work.languages, within)
+        except PublicError as error:
+            if error.status == 504 and limited_by_pace:
+                # So the limit grows when all pages have become as slow as this one.
+                self._admission.note(within)
+            raise
+
     async def _wait_for_engine(self, work: PageWork) -> None:
         """Until the engine is there, or nobody can wait for this page any more."""
-        if self._engine.state is EngineState.FAILED:
-            self._engine.want()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(work.deadline - time.monotonic()):
                 await self._engine.wait_ready()
                 return
         _fail(work, PublicError(504, "deadline_exceeded", "The engine was not ready in time."))
+
+
+def call_limit(remaining: float, seconds_per_page: float | None) -> float:
+    """Seconds for one page. Before one was measured a slow engine cannot be told from a hung one,
+    so the first page has all that its request has left."""
+    if seconds_per_page is not None:
+        remaining = min(remaining, max(LEAST_PAGE_LIMIT_S, PAGE_LIMIT_FACTOR * seconds_per_page))
+    return max(SHORTEST_CALL_S, remaining)
 
 
 def _fail(work: PageWork, error: Exception) -> None:

@@ -105,6 +105,11 @@ class Admission:
         else:
             self._seconds_per_page, self._measured = seconds, True
 
+    @property
+    def seconds_per_page(self) -> float | None:
+        """The running mean; None before the first page."""
+        return self._seconds_per_page if self._measured else None
+
     def retry_after(self) -> int:
         """Seconds until what waits now is read; spread, so that not all refused return at once."""
         seconds = self.pages * self._seconds_per_page * random.uniform(1.0, 1.25)  # noqa: S311

@@ -20,6 +20,9 @@ log = logging.getLogger("ocr_inference.s3")
 STORE_DEADLINE_S = 20.0
 """A client waits for its text: a bucket slower than this counts as down."""
 
+LEAST_STORE_S = 1.0
+"""Even when the request's time is up: what was read is worth one try of a bucket that works."""
+
 _CONNECT_S, _READ_S, _ATTEMPTS, _THREADS = 3, 10, 3, 4
 
 _EXISTS = 412
@@ -69,16 +72,20 @@ class S3Sink:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def store(self, identifier: str, created: datetime, body: bytes) -> StoredObject:
+    async def store(
+        self, identifier: str, created: datetime, body: bytes, remaining: float
+    ) -> StoredObject:
+        """`remaining` are the seconds until the request's own deadline."""
         key = f"{self._settings.s3_prefix}{created:%Y/%m/%d}/{identifier}.json"
         loop = asyncio.get_running_loop()
         result = "failed"
+        within = min(STORE_DEADLINE_S, max(LEAST_STORE_S, remaining))
         try:
-            async with asyncio.timeout(STORE_DEADLINE_S):
+            async with asyncio.timeout(within):
                 etag = await loop.run_in_executor(self._threads, self._put, key, body)
             result = "ok"
         except TimeoutError:
-            raise StoreFailed(f"S3 did not answer in {STORE_DEADLINE_S:.0f} s.") from None
+            raise StoreFailed(f"S3 did not answer in {within:.0f} s.") from None
         except StoreFailed:
             raise
         except Exception as error:
@@ -173,5 +180,5 @@ def _etag(answer: dict[str, Any]) -> str | None:
 def _read(path: Path) -> str:
     try:
         return path.read_text().strip()
-    except OSError:
+    except (OSError, ValueError):  # not there, or not text: a Secret can hold anything
         return ""

@@ -205,7 +205,8 @@ class OcrServiceSpec(ApiModel):
     s3: S3Spec | None = None
     """Bucket for results. Default: results are kept in `output`."""
     output: VolumeSpec | None = None
-    """Where results are kept when there is no `s3`, mounted at /app/output. Default: an emptyDir,
+    """Volume for results without `s3`, mounted at /app/output and not written to yet: the answer of
+    a request is its result. Default: an emptyDir,
     lost with the pod."""
     cache: VolumeSpec | None = None
     """Where weights and caches are kept, mounted at /app/cache. Default: an emptyDir with a size

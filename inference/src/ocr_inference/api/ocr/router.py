@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from ocr_inference.api.ocr.schema import OcrAnswer, OcrForm, Output, form_schema, parse_form
 from ocr_inference.api.problem import Problem
@@ -32,10 +33,6 @@ _ERRORS = (400, 401, 408, 413, 415, 422, 502, 503, 504)
 
 router = APIRouter(tags=["ocr"])
 bearer = HTTPBearer(auto_error=False, description="A key of this server, where it wants one.")
-
-
-class _ClientGone(Exception):
-    pass
 
 
 @router.post(
@@ -67,10 +64,9 @@ async def read_document(
             )
             form = parse_form(upload.fields)
             services.ocr.check(form)
-            reading = await _unless_gone(
-                request, services, services.ocr.read(upload, form, client, ticket)
-            )
-    except _ClientGone:
+            reading = await _unless_gone(request, services.ocr.read(upload, form, client, ticket))
+    except ClientDisconnect:  # in the upload or while its pages were read
+        services.metrics.cancelled.labels("disconnect").inc()
         return Response(status_code=CLIENT_GONE)
     finally:
         ticket.release()
@@ -81,15 +77,14 @@ async def read_document(
     return _respond(body, form, request.headers)
 
 
-async def _unless_gone(request: Request, services: Services, work: Coroutine[Any, Any, T]) -> T:
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client closes the connection."""
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_gone(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            services.metrics.cancelled.labels("disconnect").inc()
-            raise _ClientGone
+            raise ClientDisconnect
         return working.result()
     finally:
         for task in (working, leaving):

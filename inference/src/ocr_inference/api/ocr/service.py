@@ -38,6 +38,8 @@ class Reading:
     errors: tuple[PublicError, ...]
     decode_ms: float
     queue_ms: float
+    deadline: float
+    """Of the request, on the monotonic clock."""
 
     def total(self, timing: str) -> float:
         return sum(page.timings_ms.get(timing, 0.0) for page in self.pages)
@@ -107,6 +109,7 @@ class OcrService:
             errors=errors,
             decode_ms=decode_ms,
             queue_ms=_first_wait(outcomes),
+            deadline=deadline,
         )
 
     async def _outcomes(
@@ -133,7 +136,10 @@ class OcrService:
             return body
         try:
             stored = await self._sink.store(
-                reading.identifier, reading.created, _document(body, reading, upload)
+                reading.identifier,
+                reading.created,
+                _document(body, reading, upload),
+                reading.deadline - time.monotonic(),
             )
             body["s3"] = asdict(stored)
         except StoreFailed as error:
@@ -225,9 +231,10 @@ def _outcome(future: asyncio.Future[PageOutcome]) -> PageOutcome | PublicError:
 
 
 def _nothing_read(errors: Sequence[PublicError]) -> PublicError:
-    """The client's own mistake is said as such; everything else is the engine's."""
+    """What the client can act on, its own mistake or a page out of time, is said as such;
+    everything else is the engine's."""
     first = errors[0]
-    if first.status < 500:
+    if first.status < 500 or first.status in (503, 504):
         return first
     return PublicError(502, "engine_error", first.message, pages=len(errors))
 
