@@ -203,11 +203,10 @@ class OcrServiceSpec(ApiModel):
     """Who may use the service. Default: everybody who reaches it, which only a ClusterIP Service
     may allow."""
     s3: S3Spec | None = None
-    """Bucket for results. Default: results are kept in `output`."""
+    """Bucket for results. Default: none, a result is in its answer alone."""
     output: VolumeSpec | None = None
     """Volume for results without `s3`, mounted at /app/output and not written to yet: the answer of
-    a request is its result. Default: an emptyDir,
-    lost with the pod."""
+    a request is its result. Default: an emptyDir, lost with the pod."""
     cache: VolumeSpec | None = None
     """Where weights and caches are kept, mounted at /app/cache. Default: an emptyDir with a size
     limit."""
