@@ -106,6 +106,10 @@ def starting(kubeconfig: Path, folder: Path, **settings: str) -> Iterator[Operat
     process = OperatorProcess(kubeconfig, folder, **settings)
     try:
         yield process
+    except BaseException:
+        # The reason is hardly ever in the test.
+        print(process.text()[-20_000:])
+        raise
     finally:
         if process.process.poll() is None:
             process.kill()
