@@ -123,7 +123,6 @@ async def test_for_an_owner_that_is_gone_nothing_is_made(stage: Stage, owner: An
     outcome = await stage.reconcile()
     assert outcome.gone
     assert stage.calls() == ["GET deployment", "GET service", "GET owner"]
-    assert stage.parts.cache.service(KEY) is None
 
 
 @pytest.mark.asyncio

@@ -68,24 +68,30 @@ class Reconciler:
     async def reconcile(self, key: Key) -> Outcome:
         """Bring the world of one OcrService to its spec. Raises an `ApiError` when it has to be
         repeated."""
+        try:
+            outcome = await self._reconcile(key)
+        except NotFound as error:
+            # Deleted a moment ago. Not to be repeated: its last event, and the first one of a
+            # successor, are on the way.
+            log.info("the OcrService is gone: %s", error, extra={"key": str(key)})
+            outcome = Outcome(gone=True)
+        if outcome.gone:
+            self._refusals.pop(key, None)
+            self._parts.scraper.schedule(key, (), ())
+        return outcome
+
+    async def _reconcile(self, key: Key) -> Outcome:
         first = await self._decide(key)
         if first is None:
-            self._forget(key)
             return Outcome(gone=True)
         service, decision = first
         refused: ApiError | None = None
         if decision.apply:
-            if not await self._may_create(service, decision.apply):
-                self._forget(key)
-                return Outcome(gone=True)
+            if not all(change.force for change in decision.apply):
+                await self._may_create(service)
             refused = await self._apply(service, decision.apply)
             decision = await self._decide_again(key, decision)
-        try:
-            await self._report(service, decision)
-        except NotFound:
-            # Deleted a moment ago; its last event is on the way.
-            self._forget(key)
-            return Outcome(gone=True)
+        await self._report(service, decision)
         if refused is not None:
             raise refused
         changed = bool(decision.apply) or decision.status is not None
@@ -130,17 +136,12 @@ class Reconciler:
         body = await self._parts.api.find_child(kind, key)
         return unpack_child(kind, pack_child(body)) if body else None
 
-    async def _may_create(self, service: ServiceView, changes: tuple[Apply, ...]) -> bool:
-        """Whether the owner still exists. A child made for an OcrService that is gone, which a
-        watch tells a moment late, would be collected and made again for as long as the cache has
-        the owner."""
-        if all(change.force for change in changes):
-            return True
+    async def _may_create(self, service: ServiceView) -> None:
+        """Raises `NotFound` for an owner that is gone, which a watch tells a moment late: a child
+        made for it would be collected, and made again for as long as the cache has the owner."""
         body = await self._parts.api.find_service(service.key)
-        if body is not None and body["metadata"]["uid"] == service.uid:
-            return True
-        self._parts.cache.services.drop(service.uid)
-        return False
+        if body is None or body["metadata"]["uid"] != service.uid:
+            raise NotFound("its deletion is not in the cache yet")
 
     async def _apply(self, service: ServiceView, changes: tuple[Apply, ...]) -> ApiError | None:
         """Carry out the changes. What somebody has to act on is returned, when the others are
@@ -178,10 +179,6 @@ class Reconciler:
         parts.scraper.schedule(
             service.key, decision.scrapes, {pod.container_id for pod in pods if pod.container_id}
         )
-
-    def _forget(self, key: Key) -> None:
-        self._refusals.pop(key, None)
-        self._parts.scraper.schedule(key, (), ())
 
 
 async def work(reconciler: Reconciler, queue: WorkQueue[Key], parts: Parts) -> None:
