@@ -54,9 +54,26 @@ def test_the_answer_of_a_write_holds_until_the_watch_catches_up(cache: Cache) ->
 
 def test_the_late_answer_of_a_write_does_not_bring_a_deleted_object_back(cache: Cache) -> None:
     cache.put_child(ChildKind.DEPLOYMENT, deployment(version=9))
-    cache.children[ChildKind.DEPLOYMENT].drop("deployment-uid")
+    cache.children[ChildKind.DEPLOYMENT].drop("deployment-uid", 11)
     cache.put_child(ChildKind.DEPLOYMENT, deployment(version=10))
     assert observe(cache).children == {}
+
+
+def test_what_gets_the_label_back_is_seen_again(cache: Cache) -> None:
+    """Without the label the watch calls it deleted, but it is the same object still."""
+    store = cache.children[ChildKind.DEPLOYMENT]
+    cache.put_child(ChildKind.DEPLOYMENT, deployment(version=9))
+    for removed in (10, 20):
+        store.drop("deployment-uid", removed)
+        assert observe(cache).children == {}
+        cache.put_child(ChildKind.DEPLOYMENT, deployment(version=removed + 1))
+        assert observe(cache).children.keys() == {ChildKind.DEPLOYMENT}
+
+
+def test_the_late_event_of_a_removed_label_does_not_undo_its_repair(cache: Cache) -> None:
+    cache.put_child(ChildKind.DEPLOYMENT, deployment(version=11))
+    cache.children[ChildKind.DEPLOYMENT].drop("deployment-uid", 10)
+    assert observe(cache).children.keys() == {ChildKind.DEPLOYMENT}
 
 
 def test_while_an_object_is_replaced_the_newer_one_is_seen(cache: Cache) -> None:
@@ -64,7 +81,7 @@ def test_while_an_object_is_replaced_the_newer_one_is_seen(cache: Cache) -> None
     cache.put_child(ChildKind.DEPLOYMENT, newer)
     cache.put_child(ChildKind.DEPLOYMENT, deployment(version=2, uid="a"))
     assert observe(cache).children[ChildKind.DEPLOYMENT].uid == "b"
-    cache.children[ChildKind.DEPLOYMENT].drop("a")
+    cache.children[ChildKind.DEPLOYMENT].drop("a", 4)
     assert observe(cache).children[ChildKind.DEPLOYMENT].uid == "b"
 
 
@@ -104,7 +121,7 @@ def test_a_pod_that_changes_hands_is_seen_at_its_new_place_only(cache: Cache) ->
 
 def test_nothing_is_left_of_what_is_gone(cache: Cache) -> None:
     cache.put_pod(pod())
-    cache.pods.drop("pod-uid")
-    cache.services.drop("service-uid")
+    cache.pods.drop("pod-uid", 2)
+    cache.services.drop("service-uid", 2)
     assert len(cache.pods) == len(cache.services) == 0
     assert cache.pods.keys() == cache.services.keys() == []

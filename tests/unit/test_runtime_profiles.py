@@ -194,5 +194,5 @@ def test_a_profile_that_cannot_be_read_is_no_exception(stage: Stage) -> None:
 def test_a_deleted_profile_is_forgotten_but_not_what_is_pending(stage: Stage) -> None:
     stage.store.put(stage.written.shown(profile_of(1)))
     stage.store.record(KEY, start(2))
-    stage.store.drop("profile-uid")
+    stage.store.drop("profile-uid", 2)
     assert stage.seen() == ["2"]

@@ -37,7 +37,7 @@ T = TypeVar("T")
 Body = Mapping[str, Any]
 
 GONE_REMEMBERED = 4096
-"""Uids of deleted objects kept so that the late answer of a write cannot bring one back."""
+"""Deleted objects that are remembered so that the late answer of a write cannot bring one back."""
 
 
 @dataclass(slots=True)
@@ -56,12 +56,15 @@ class Store(Generic[T]):
         self._clock = clock
         self._entries: dict[str, _Entry[T]] = {}
         self._by_key: dict[Key, set[str]] = {}
-        self._gone: dict[str, None] = {}
+        self._gone: dict[str, int] = {}
+        """By uid, the version of the deletion."""
 
     def put(self, uid: str, key: Key, version: int, item: T) -> None:
         """See the object."""
         if uid in self._gone:
-            return
+            if version <= self._gone[uid]:
+                return
+            del self._gone[uid]
         known = self._entries.get(uid)
         if known is not None and known.version > version:
             known.seen = self._clock()
@@ -71,9 +74,13 @@ class Store(Generic[T]):
         self._entries[uid] = _Entry(key, version, item, self._clock())
         self._by_key.setdefault(key, set()).add(uid)
 
-    def drop(self, uid: str) -> None:
-        """The object was deleted."""
-        self._gone[uid] = None
+    def drop(self, uid: str, version: int) -> None:
+        """The object was deleted, or has lost the label the watch selects by: it is the same
+        object, with a later version, when it has got that back."""
+        known = self._entries.get(uid)
+        if known is not None and known.version > version:
+            return
+        self._gone[uid] = version
         if len(self._gone) > GONE_REMEMBERED:
             del self._gone[next(iter(self._gone))]
         self._remove(uid)

@@ -23,7 +23,7 @@ from ocr_operator.core.observed import ChildKind, Key
 from ocr_operator.runtime.apply import CHILDREN
 from ocr_operator.runtime.cache import Cache
 from ocr_operator.runtime.profiles import ProfileStore
-from ocr_operator.runtime.views import pod_key
+from ocr_operator.runtime.views import pod_key, version_of
 from ocr_operator.runtime.watches import WatchMonitor
 from ocr_operator.runtime.workqueue import WorkQueue
 from ocr_operator.settings import Settings
@@ -43,7 +43,7 @@ class Watched:
     version: str
     plural: str
     put: Callable[[Body], None]
-    drop: Callable[[str], None]
+    drop: Callable[[str, int], None]
     sweep: Callable[[float, str | None], set[Key]]
     key: Callable[[Body], Key | None]
     labels: str = ""
@@ -52,7 +52,7 @@ class Watched:
     def see(self, type_: str | None, body: Body, enqueue: Callable[[Key], None]) -> None:
         """Take one watch event; its type is None while objects are listed."""
         if type_ == "DELETED":
-            self.drop(body["metadata"]["uid"])
+            self.drop(body["metadata"]["uid"], version_of(body))
         else:
             self.put(body)
         key = self.key(body)

@@ -71,9 +71,9 @@ class ProfileStore:
         self._merged.pop(profile.key, None)
         self._prune(profile.key)
 
-    def drop(self, uid: str) -> None:
+    def drop(self, uid: str, version: int) -> None:
         """The profile was deleted."""
-        self.watched.drop(uid)
+        self.watched.drop(uid, version)
         self._merged.clear()
 
     def sweep(self, before: float, namespace: str | None) -> set[Key]:
