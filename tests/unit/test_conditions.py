@@ -15,7 +15,8 @@ from ocr_operator.api.v1alpha1 import (
     StartupStatus,
 )
 from ocr_operator.core import reasons
-from ocr_operator.core.conditions import Verdict, dated, moved, pending
+from ocr_operator.core.conditions import moved, pending
+from ocr_operator.core.verdict import Verdict, dated
 from ocr_operator.core.written import read_status, written_condition
 
 LATER = NOW + seconds(90.5)

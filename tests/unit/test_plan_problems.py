@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -199,6 +200,34 @@ def test_a_load_that_succeeds_at_last_is_ready() -> None:
     assert world.condition("Ready")["status"] == "True"
     assert world.condition("Degraded")["status"] == "False"
     assert world.startup()["lastSeconds"] == 2.09
+
+
+@pytest.mark.parametrize("begun", [starting, served])
+def test_a_restart_of_the_operator_says_nothing_new_of_a_pod_that_is_loaded_but_not_ready(
+    begun: Callable[[], Simulated],
+) -> None:
+    world = begun()
+    (name,) = world.pods
+    change(world, ready=False, containers_ready_at=None)
+    world.count()
+    world.wait(60)
+    world.read(name, document())
+    world.reconcile()
+    before = world.condition("Ready"), world.condition("ModelLoaded")
+    assert (before[0]["reason"], before[1]["status"]) == ("NotReady", "True")
+    assert world.writes == {"status": 1}
+
+    world.restart_operator()
+    world.reconcile()
+    world.read(name, None, failures=1)
+    world.reconcile()
+    world.read(name, document())
+    world.reconcile()
+    assert world.writes == {"status": 1}
+
+    world.read(name, document(state=DocumentState.LOADING, init_seconds=None))
+    world.reconcile()
+    assert world.condition("ModelLoaded")["reason"] == "Loading"
 
 
 # The pod.

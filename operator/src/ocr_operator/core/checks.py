@@ -127,8 +127,7 @@ def _load_failed(situation: Situation) -> Problem | None:
             # While it tries again the state is `loading`; the error is of the try before.
             return Problem(reasons.LOAD_FAILED, f"The load failed: {plain_text(document.error)}")
     known = situation.wrote(reasons.MODEL_LOADED)
-    unread = any(situation.unread(pod) and not pod.ready for pod in situation.pods)
-    if unread and known is not None and known.reason == reasons.LOAD_FAILED:
+    if situation.unheard and known is not None and known.reason == reasons.LOAD_FAILED:
         return Problem(reasons.LOAD_FAILED, known.message)
     return None
 

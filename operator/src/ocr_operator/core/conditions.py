@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 
-from ocr_operator.api.v1alpha1 import Condition, OcrServiceStatus, StartupStatus
+from ocr_operator.api.v1alpha1 import StartupStatus
 from ocr_operator.core import reasons
 from ocr_operator.core.checks import first_problem, plain_text, problems
 from ocr_operator.core.learn import is_static
 from ocr_operator.core.situation import Situation
-from ocr_operator.core.written import written_condition
+from ocr_operator.core.verdict import Verdict
 from ocr_operator.startup.sample import DocumentState
 
 MOVE_SHARE = 0.2
 """A recommendation within so much of what is applied is the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a condition says; the time is added when it is written."""
-
-    status: bool
-    reason: str
-    message: str
-
-
-MESSAGE_LIMIT = 32768
-"""Characters of a condition's message, by the convention of the API and our schema."""
 
 Check = Callable[[Situation], Verdict | None]
 
@@ -44,34 +29,6 @@ def verdicts(situation: Situation, startup: StartupStatus) -> dict[str, Verdict]
         reasons.CAPACITY_AVAILABLE: _capacity(situation),
         reasons.DEGRADED: _first(DEGRADED_CHECKS, situation),
     }
-
-
-def dated(
-    verdicts: dict[str, Verdict], written: OcrServiceStatus, generation: int, now: datetime
-) -> tuple[Condition, ...]:
-    """As they are written: the time is that of the last change of `status`."""
-    found = []
-    for kind in reasons.CONDITIONS:
-        verdict, known = verdicts[kind], written_condition(written, kind)
-        same = known is not None and known.status == str(verdict.status)
-        found.append(
-            Condition(
-                type=kind,
-                status="True" if verdict.status else "False",
-                reason=verdict.reason,
-                message=bounded(verdict.message),
-                last_transition_time=(
-                    known.last_transition_time if known and same else now.replace(microsecond=0)
-                ),
-                observed_generation=generation,
-            )
-        )
-    return tuple(found)
-
-
-def bounded(message: str) -> str:
-    """The schema's limit holds whatever a server warns of."""
-    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
 
 
 def _first(checks: tuple[Check, ...], situation: Situation) -> Verdict:
@@ -112,6 +69,8 @@ def _troubled(situation: Situation) -> Verdict | None:
 def _not_ready(situation: Situation) -> Verdict | None:
     """It has served, or it could but for something that is not its start."""
     known = situation.wrote(reasons.READY)
+    if known is not None and known.reason == reasons.NOT_READY and situation.unheard:
+        return Verdict(False, known.reason, known.message)
     served = known is not None and known.reason in (reasons.SERVING, reasons.NOT_READY)
     if _loaded(situation):
         return Verdict(
@@ -182,8 +141,10 @@ PROGRESSING_CHECKS: tuple[Check, ...] = (
 )
 
 
-def _a_pod_is_ready(situation: Situation) -> Verdict | None:
-    if not (situation.serves or _loaded(situation)):
+def _a_pod_has_loaded(situation: Situation) -> Verdict | None:
+    known = situation.wrote(reasons.MODEL_LOADED)
+    still = known is not None and known.reason == reasons.LOADED and situation.unheard
+    if not (situation.serves or _loaded(situation) or still):
         return None
     return Verdict(True, reasons.LOADED, f"{situation.service.subject} is loaded.")
 
@@ -197,7 +158,7 @@ def _loading(situation: Situation) -> Verdict | None:
     return Verdict(False, reasons.LOADING, f"{situation.service.subject} is not loaded yet.")
 
 
-MODEL_LOADED_CHECKS: tuple[Check, ...] = (_suspended, _a_pod_is_ready, _load_failed, _loading)
+MODEL_LOADED_CHECKS: tuple[Check, ...] = (_suspended, _a_pod_has_loaded, _load_failed, _loading)
 
 
 def _probes_tuned(situation: Situation, startup: StartupStatus) -> Verdict:

@@ -60,6 +60,12 @@ class Situation:
             return False
         return reading is None or reading.failures < ATTEMPTS
 
+    @property
+    def unheard(self) -> bool:
+        """Whether a pod that is not ready has yet to tell how its start went. After a restart of
+        the operator all of them have, and what was written before is the best that is known."""
+        return any(self.unread(pod) and not pod.ready for pod in self.pods)
+
     def wrote(self, condition: str) -> Condition | None:
         """The condition as it was written last."""
         return written_condition(self.written, condition)

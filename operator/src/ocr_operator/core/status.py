@@ -7,12 +7,13 @@ from datetime import datetime
 from ocr_operator.api.v1alpha1 import OcrServiceStatus, StartupStatus
 from ocr_operator.core import reasons
 from ocr_operator.core.builders.labels import selector_text
-from ocr_operator.core.conditions import Verdict, dated, verdicts
+from ocr_operator.core.conditions import verdicts
 from ocr_operator.core.observed import ServiceView
 from ocr_operator.core.resolve import Problem
 from ocr_operator.core.rollout import Rollout
 from ocr_operator.core.situation import Situation
 from ocr_operator.core.startup_status import held, startup_status
+from ocr_operator.core.verdict import Verdict, dated
 from ocr_operator.core.written import read_status, written_condition
 
 
