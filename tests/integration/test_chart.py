@@ -166,6 +166,7 @@ def rules(documents: list[Json]) -> list[tuple[str, str, str]]:
 
 
 SERVED = [
+    "/namespaces: get",
     "/pods: list watch",
     "/services: get list watch create patch",
     "apps/deployments: get list watch create patch",

@@ -88,6 +88,22 @@ def test_a_document_is_read_until_the_pod_is_ready_and_then_no_more(room: Room) 
     assert pod.server.asked == asked
 
 
+def test_a_pod_that_gets_our_label_back_counts_again(room: Room) -> None:
+    room.create()
+    room.await_children()
+    pod = room.playing.run_pod("invoices")
+    wait_for("the document to be read", lambda: pod.server.asked)
+    for value in (None, "ocr-operator"):
+        labels = {"app.kubernetes.io/managed-by": value}
+        room.api.patch("pods", room.namespace, pod.name, {"metadata": {"labels": labels}})
+    pod.become_ready(2.75)
+
+    def measured() -> bool:
+        return bool(room.service()["status"]["startup"].get("lastSeconds") == 2.75)
+
+    wait_for("the measured start", measured)
+
+
 def test_a_failed_load_is_shown(room: Room) -> None:
     room.create()
     room.await_children()
@@ -124,6 +140,19 @@ def test_a_deleted_child_is_made_again(room: Room, plural: str) -> None:
     made = wait_for("the next one", lambda: room.api.find(plural, room.namespace, "invoices"))
     assert made["metadata"]["uid"] != gone
     print(f"\nmade again after {time.monotonic() - begun:.2f} s")
+
+
+def test_in_a_namespace_that_is_being_deleted_nothing_is_put_back(room: Room) -> None:
+    """Its objects go in any order: here nobody collects them, so the OcrService stays for ever."""
+    room.create()
+    room.make_ready()
+    assert room.quiet_for(2) == []
+    before = len(room.writes(counted=False))
+    room.api.delete("namespaces", None, room.namespace)
+    for plural in ("services", "deployments"):
+        room.api.delete(plural, room.namespace, "invoices")
+    time.sleep(4)
+    assert room.writes(counted=False)[before:] == []
 
 
 def test_what_a_person_removes_from_the_spec_disappears(room: Room) -> None:

@@ -29,6 +29,7 @@ KEY = Key("team-a", "invoices")
 OWNER = "/apis/ocr-operator.dev/v1alpha1/namespaces/team-a/ocrservices/invoices"
 DEPLOYMENT = "/apis/apps/v1/namespaces/team-a/deployments/invoices"
 SERVICE = "/api/v1/namespaces/team-a/services/invoices"
+NAMESPACE = "/api/v1/namespaces/team-a"
 ABSENT = failure(404, "not found")
 
 
@@ -43,7 +44,12 @@ class Stage:
 
     def calls(self) -> list[str]:
         """`GET deployments`, `PATCH status`, … in their order; forgets them."""
-        names = {OWNER: "owner", DEPLOYMENT: "deployment", SERVICE: "service"}
+        names = {
+            OWNER: "owner",
+            DEPLOYMENT: "deployment",
+            SERVICE: "service",
+            NAMESPACE: "namespace",
+        }
         made = [
             f"{asked.method} {names.get(asked.path, asked.path.rsplit('/')[-1])}"
             for asked in self.fake.asked
@@ -54,6 +60,7 @@ class Stage:
     def nothing_there(self) -> None:
         """The owner, and neither of its children."""
         self.fake.script(OWNER, Answer(body=ocr_service()))
+        self.fake.script(NAMESPACE, Answer(body={"metadata": {"name": "team-a"}}))
         self.fake.echo_onto(f"{OWNER}/status", ocr_service())
         self.absent(DEPLOYMENT)
         self.absent(SERVICE)
@@ -96,6 +103,7 @@ async def test_a_new_service_is_looked_up_made_and_reported_in_this_order(stage:
         "GET deployment",
         "GET service",
         "GET owner",
+        "GET namespace",
         "PATCH deployment",
         "PATCH service",
         "PATCH status",
@@ -123,6 +131,17 @@ async def test_for_an_owner_that_is_gone_nothing_is_made(stage: Stage, owner: An
     outcome = await stage.reconcile()
     assert outcome.gone
     assert stage.calls() == ["GET deployment", "GET service", "GET owner"]
+
+
+@pytest.mark.asyncio
+async def test_in_a_namespace_that_is_being_deleted_nothing_is_put_back(stage: Stage) -> None:
+    """Its objects go in any order, and each would only be refused."""
+    ends = {"metadata": {"name": "team-a", "deletionTimestamp": "2026-11-01T11:00:00Z"}}
+    stage.fake.script(NAMESPACE, Answer(body=ends))
+    stage.nothing_there()
+    outcome = await stage.reconcile()
+    assert outcome.gone
+    assert stage.calls() == ["GET deployment", "GET service", "GET owner", "GET namespace"]
 
 
 @pytest.mark.asyncio

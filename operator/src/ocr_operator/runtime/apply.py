@@ -130,6 +130,11 @@ class KubeApi:
         """The OcrService as it is now, past the cache."""
         return await self._find(OCR_SERVICE.path(key.namespace, key.name))
 
+    async def namespace_ends(self, name: str) -> bool:
+        """Whether the namespace is being deleted: nothing can be made in it any more."""
+        body = await self._find(f"/api/v1/namespaces/{name}")
+        return body is None or "deletionTimestamp" in body["metadata"]
+
     async def serves(self, *resources: Resource) -> bool:
         """Whether the API server knows these kinds (which are of one group and version)."""
         try:

@@ -138,10 +138,15 @@ class Reconciler:
 
     async def _may_create(self, service: ServiceView) -> None:
         """Raises `NotFound` for an owner that is gone, which a watch tells a moment late: a child
-        made for it would be collected, and made again for as long as the cache has the owner."""
-        body = await self._parts.api.find_service(service.key)
+        made for it would be collected, and made again for as long as the cache has the owner. And
+        for one that is about to go: a namespace that is being deleted loses its objects in any
+        order, and refuses each that is put back."""
+        api, key = self._parts.api, service.key
+        body = await api.find_service(key)
         if body is None or body["metadata"]["uid"] != service.uid:
             raise NotFound("its deletion is not in the cache yet")
+        if await api.namespace_ends(key.namespace):
+            raise NotFound("its namespace is being deleted")
 
     async def _apply(self, service: ServiceView, changes: tuple[Apply, ...]) -> ApiError | None:
         """Carry out the changes. What somebody has to act on is returned, when the others are
