@@ -115,5 +115,5 @@ def test_the_defaults_both_sides_rely_on_are_the_same() -> None:
     assert int(ENVIRONMENT["OCR_LAME_DUCK_S"]["default"]) == LAME_DUCK_SECONDS
     assert int(ENVIRONMENT["OCR_DRAIN_TIMEOUT_S"]["default"]) == DRAIN_SECONDS
     paths = {entry["name"]: entry["value"] for entry in environment(resolved(), PROBES)}
-    for name in ("OCR_OUTPUT_DIR", "OCR_CACHE_DIR", "OCR_STARTUP_DIR", "OCR_PORT", "HOME"):
+    for name in ("OCR_CACHE_DIR", "OCR_STARTUP_DIR", "OCR_PORT", "HOME"):
         assert paths[name] == ENVIRONMENT[name]["default"]

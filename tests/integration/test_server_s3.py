@@ -81,6 +81,9 @@ def test_the_result_is_stored_under_an_id_of_ours_and_the_input_is_not(
     assert document["input"]["sha256"] == hashlib.sha256(picture()).hexdigest()
     assert document["input"]["bytes"] == len(picture())
     assert "/" not in document["input"]["name"]
+    # The folder is for a server without S3.
+    assert "output" not in answer
+    assert list((server.home / "output").iterdir()) == []
     assert stored["etag"] == hashlib.md5(data).hexdigest()  # noqa: S324
     assert server.get("/health").json()["s3_storage"] == "configured"
 

@@ -156,6 +156,12 @@ def start_server(
     return OcrServer(process, port, home, http)
 
 
+def small_disk(folder: Path, size: str, options: str = "rw") -> tuple[str, ...]:
+    """A prefix for a server that sees a file system of this size at `folder`."""
+    mount = 'mount -t tmpfs -o "size=$1,$2" tmpfs "$0" && shift 2 && exec "$@"'
+    return ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(folder), size, options)
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

@@ -11,8 +11,9 @@ import pytest
 
 from ocr_inference.metrics import Metrics
 from ocr_inference.settings import Settings
-from ocr_inference.sinks import s3
-from ocr_inference.sinks.s3 import S3Sink, StoreFailed
+from ocr_inference.sinks import base
+from ocr_inference.sinks.base import StoreFailed
+from ocr_inference.sinks.s3 import S3Sink
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_secret_that_is_no_text_is_missing(sink: S3Sink, tmp_path: Path) -> No
 def test_a_bucket_gets_no_more_time_than_the_request_has(
     sink: S3Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "LEAST_STORE_S", 0.1)
+    monkeypatch.setattr(base, "LEAST_STORE_S", 0.1)
     monkeypatch.setattr(sink, "_put", lambda _key, _body: time.sleep(0.5))
     with pytest.raises(StoreFailed, match="did not answer"):
         asyncio.run(sink.store("id", datetime.now(UTC), b"{}", remaining=-1.0))

@@ -52,6 +52,9 @@ class Metrics:
             "ocr_worker_restarts", "Children replaced, by role and reason.", "worker", "reason"
         )
         self.s3_operations = counter("ocr_s3_operations", "On the bucket.", "op", "result")
+        self.output_operations = counter(
+            "ocr_output_operations", "On the output folder.", "op", "result"
+        )
         self._queue_pages = gauge("ocr_queue_pages", "Pages waiting or running.")
         self._engine_up = gauge("ocr_engine_up", "1 while the engine can read.", "engine")
 

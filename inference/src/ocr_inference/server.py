@@ -33,6 +33,7 @@ from ocr_inference.reading.dispatch import Dispatcher
 from ocr_inference.reading.queue import Admission
 from ocr_inference.services import Services
 from ocr_inference.settings import Settings
+from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.startup import StartRecord
 from ocr_inference.workspace import Workspace
@@ -168,6 +169,8 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
     )
     dispatcher = Dispatcher(workspace, decoder, engine, admission, metrics)
     sink = S3Sink(settings, metrics)
+    # The folder is for a server without S3 alone.
+    output = FolderSink(None if sink.configured else settings.output_dir, metrics)
     services = Services(
         settings=settings,
         version=number,
@@ -179,8 +182,8 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         sink=sink,
         metrics=metrics,
         workspace=workspace,
-        folders=Folders(settings.output_dir, settings.temp_dir),
-        ocr=OcrService(decoder, dispatcher, sink, metrics, settings.sync_timeout_s),
+        folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
+        ocr=OcrService(decoder, dispatcher, sink, output, metrics, settings.sync_timeout_s),
     )
     return _Parts(services, decoder, dispatcher)
 

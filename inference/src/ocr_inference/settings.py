@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         SecretStr(""), validation_alias=_also("OCR_S3_SECRET_KEY", "CLOUDRU_S3_SECRET_KEY")
     )
 
-    output_dir: Path = Path("/app/output")
+    output_dir: Path | None = None
     cache_dir: Path = Path("/app/cache")
     startup_dir: Path = Path("/etc/ocr/startup")
     temp_dir: Path = Field(Path("/tmp"), validation_alias="TMPDIR")  # noqa: S108

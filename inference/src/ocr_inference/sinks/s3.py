@@ -14,23 +14,14 @@ from typing import Any
 
 from ocr_inference.metrics import Metrics
 from ocr_inference.settings import Settings
+from ocr_inference.sinks.base import StoreFailed, result_key, store_limit
 
 log = logging.getLogger("ocr_inference.s3")
-
-STORE_DEADLINE_S = 20.0
-"""A client waits for its text: a bucket slower than this counts as down."""
-
-LEAST_STORE_S = 1.0
-"""Even when the request's time is up: what was read is worth one try of a bucket that works."""
 
 _CONNECT_S, _READ_S, _ATTEMPTS, _THREADS = 3, 10, 3, 4
 
 _EXISTS = 412
 _NO_CONDITIONAL_WRITES = frozenset((400, 501))
-
-
-class StoreFailed(Exception):
-    """The bucket did not take the result; the sentence is public."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +66,11 @@ class S3Sink:
     async def store(
         self, identifier: str, created: datetime, body: bytes, remaining: float
     ) -> StoredObject:
-        """`remaining` are the seconds until the request's own deadline."""
-        key = f"{self._settings.s3_prefix}{created:%Y/%m/%d}/{identifier}.json"
+        """`remaining` are the seconds until the request's own deadline. Raises `StoreFailed`."""
+        key = self._settings.s3_prefix + result_key(identifier, created)
         loop = asyncio.get_running_loop()
         result = "failed"
-        within = min(STORE_DEADLINE_S, max(LEAST_STORE_S, remaining))
+        within = store_limit(remaining)
         try:
             async with asyncio.timeout(within):
                 etag = await loop.run_in_executor(self._threads, self._put, key, body)

@@ -205,8 +205,8 @@ class OcrServiceSpec(ApiModel):
     s3: S3Spec | None = None
     """Bucket for results. Default: none, a result is in its answer alone."""
     output: VolumeSpec | None = None
-    """Volume for results without `s3`, mounted at /app/output and not written to yet: the answer of
-    a request is its result. Default: an emptyDir, lost with the pod."""
+    """Volume that results are kept on where there is no `s3`, mounted at /app/output. Default: an
+    emptyDir and no result is kept, it is in its answer alone."""
     cache: VolumeSpec | None = None
     """Where weights and caches are kept, mounted at /app/cache. Default: an emptyDir with a size
     limit."""

@@ -14,7 +14,7 @@ def health(services: Services) -> Health:
         status=_status(services, warnings, reason),
         paddleocr=engine.state.value,
         s3_storage=_s3(services),
-        output_dir=str(services.settings.output_dir),
+        output_dir=str(services.settings.output_dir or ""),
         temp_dir=str(services.settings.temp_dir),
         docs="/docs",
         version=services.version,
@@ -38,8 +38,7 @@ def _status(services: Services, warnings: list[StartWarning], reason: str | None
         case EngineState.LOADING:
             return "degraded" if services.engine.was_ready else "loading"
         case EngineState.READY:
-            # Only what is written to counts: nothing writes to the output folder.
-            writable = services.folders.writable["temp_dir"] is not False
+            writable = False not in services.folders.writable.values()
             return "ok" if reason is None and not warnings and writable else "degraded"
 
 

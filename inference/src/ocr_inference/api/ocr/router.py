@@ -8,11 +8,12 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
+from ocr_inference.api.ocr.answer import encoded
 from ocr_inference.api.ocr.schema import OcrAnswer, OcrForm, Output, form_schema, parse_form
 from ocr_inference.api.problem import Problem
 from ocr_inference.errors import PublicError
@@ -74,7 +75,7 @@ async def read_document(
     timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
     total_ms = (time.monotonic() - began) * 1000
     body = await services.ocr.answer(reading, upload, form, services.model_name, total_ms)
-    return _respond(body, form, request.headers)
+    return await asyncio.to_thread(_respond, body, form, request.headers)
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -108,7 +109,7 @@ def _respond(body: dict[str, Any], form: OcrForm, headers: Headers) -> Response:
         case "markdown":
             return Response(body["markdown"], media_type="text/markdown", headers=extra)
         case _:
-            return JSONResponse(body, headers=extra)
+            return Response(encoded(body), media_type="application/json", headers=extra)
 
 
 def accepted(header: str) -> Output:

@@ -47,7 +47,7 @@ class OcrForm(BaseModel):
     save_to_s3: SaveToS3 | None = Field(
         None,
         description="Keep the result in the bucket; `required`: fail when that fails. "
-        "By default true where S3 is configured.",
+        "By default true where S3 is configured. `false`: not in the output folder either.",
     )
     timeout_s: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Deadline in seconds, up to the server's own."
@@ -146,6 +146,10 @@ class StoredItem(BaseModel):
     etag: str | None = None
 
 
+class StoredFileItem(BaseModel):
+    key: str = Field(description="Path of the file below the server's output folder.")
+
+
 class OcrAnswer(BaseModel):
     """The JSON answer. `partial`: some pages failed, and say why."""
 
@@ -161,3 +165,4 @@ class OcrAnswer(BaseModel):
     timings: TimingsBody
     warnings: list[WarningItem]
     s3: StoredItem | None = None
+    output: StoredFileItem | None = None

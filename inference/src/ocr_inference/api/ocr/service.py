@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
 from collections.abc import Sequence
@@ -13,15 +12,17 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ocr_inference.api.ocr.answer import answer_body, document
 from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.engine.decoder import Decoder, Inspection
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
-from ocr_inference.pipeline.format import as_body
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageStatus, PageText
 from ocr_inference.reading.dispatch import Dispatcher
 from ocr_inference.reading.queue import PageOutcome, PageWork, Ticket
-from ocr_inference.sinks.s3 import S3Sink, StoreFailed
+from ocr_inference.sinks.base import StoreFailed
+from ocr_inference.sinks.folder import FolderSink
+from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.upload import Upload
 
 _page_text_type = TypeAdapter(PageText)
@@ -50,19 +51,21 @@ class OcrService:
         self,
         decoder: Decoder,
         dispatcher: Dispatcher,
-        sink: S3Sink,
+        s3: S3Sink,
+        output: FolderSink,
         metrics: Metrics,
         longest_timeout: float,
     ) -> None:
         self._decoder = decoder
         self._dispatcher = dispatcher
-        self._sink = sink
+        self._s3 = s3
+        self._sinks: dict[str, S3Sink | FolderSink] = {"s3": s3, "output": output}
         self._metrics = metrics
         self._longest_timeout = longest_timeout
 
     def check(self, form: OcrForm) -> None:
         """Refuse what cannot be done before any work is."""
-        if form.save_to_s3 in ("true", "required") and not self._sink.configured:
+        if form.save_to_s3 in ("true", "required") and not self._s3.configured:
             raise PublicError(422, "s3_not_configured", "save_to_s3: no S3 is configured here.")
         if form.timeout_s is not None and form.timeout_s > self._longest_timeout:
             raise PublicError(
@@ -102,10 +105,7 @@ class OcrService:
             identifier=identifier,
             created=datetime.now(UTC),
             found=found,
-            pages=tuple(
-                _page(work.number, outcome, form)
-                for work, outcome in zip(works, outcomes, strict=True)
-            ),
+            pages=await asyncio.to_thread(_pages, works, outcomes, form),
             errors=errors,
             decode_ms=decode_ms,
             queue_ms=_first_wait(outcomes),
@@ -130,23 +130,35 @@ class OcrService:
     async def answer(
         self, reading: Reading, upload: Upload, form: OcrForm, model: str, total_ms: float
     ) -> dict[str, Any]:
-        """The JSON body, and the stored object when that is wanted."""
-        body = _body(reading, upload, form, self._metrics.engine, model, total_ms)
-        if form.save_to_s3 == "false" or not self._sink.configured:
+        """The JSON body, with the place where it is kept when it is."""
+        about = _about(reading, upload, self._metrics.engine, model, total_ms)
+        body = await asyncio.to_thread(answer_body, reading.pages, form, about)
+        if form.save_to_s3 == "false":
             return body
+        for name, sink in self._sinks.items():
+            if sink.configured:
+                await self._store(name, sink, body, reading, upload, form)
+        return body
+
+    async def _store(
+        self,
+        name: str,
+        sink: S3Sink | FolderSink,
+        body: dict[str, Any],
+        reading: Reading,
+        upload: Upload,
+        form: OcrForm,
+    ) -> None:
+        kept = await asyncio.to_thread(document, body, reading.created, upload, reading.found)
+        remaining = reading.deadline - time.monotonic()
         try:
-            stored = await self._sink.store(
-                reading.identifier,
-                reading.created,
-                _document(body, reading, upload),
-                reading.deadline - time.monotonic(),
-            )
-            body["s3"] = asdict(stored)
+            stored = await sink.store(reading.identifier, reading.created, kept, remaining)
         except StoreFailed as error:
             if form.save_to_s3 == "required":
-                raise PublicError(502, "s3_failed", str(error)) from error
-            body["warnings"].append({"code": "s3_failed", "message": str(error)})
-        return body
+                raise PublicError(502, f"{name}_failed", str(error)) from error
+            body["warnings"].append({"code": f"{name}_failed", "message": str(error)})
+        else:
+            body[name] = asdict(stored)
 
 
 def _works(
@@ -173,8 +185,8 @@ def _works(
     ]
 
 
-def _body(
-    reading: Reading, upload: Upload, form: OcrForm, engine: str, model: str, total_ms: float
+def _about(
+    reading: Reading, upload: Upload, engine: str, model: str, total_ms: float
 ) -> dict[str, Any]:
     times = {
         "queue_ms": reading.queue_ms,
@@ -188,37 +200,9 @@ def _body(
         "status": "partial" if reading.errors else "success",
         "engine": engine,
         "model": model,
-        **as_body(reading.pages, frozenset(form.include)),
         "usage": {"pages": len(reading.pages), "bytes": upload.size},
         "timings": {name: round(value, 1) for name, value in times.items()},
-        "warnings": _warnings(reading, form),
     }
-
-
-def _document(body: dict[str, Any], reading: Reading, upload: Upload) -> bytes:
-    document = {
-        "created_at": reading.created.isoformat(),
-        "input": {
-            "name": upload.name,
-            "bytes": upload.size,
-            "sha256": upload.sha256,
-            "media_type": reading.found.media_type,
-            "page_count": reading.found.page_count,
-        },
-        "result": body,
-    }
-    return json.dumps(document, ensure_ascii=False).encode()
-
-
-def _warnings(reading: Reading, form: OcrForm) -> list[dict[str, Any]]:
-    unsure = any(
-        page.text is not None and page.text.confidence_source is ConfidenceSource.NONE
-        for page in reading.pages
-    )
-    if form.min_confidence > 0 and unsure:
-        message = "This engine gives no confidence: min_confidence was not applied."
-        return [{"code": "no_confidence", "message": message}]
-    return []
 
 
 def _outcome(future: asyncio.Future[PageOutcome]) -> PageOutcome | PublicError:
@@ -242,6 +226,14 @@ def _nothing_read(errors: Sequence[PublicError]) -> PublicError:
 def _first_wait(outcomes: Sequence[PageOutcome | PublicError]) -> float:
     waits = [one.queue_s for one in outcomes if isinstance(one, PageOutcome)]
     return min(waits, default=0.0) * 1000
+
+
+def _pages(
+    works: Sequence[PageWork], outcomes: Sequence[PageOutcome | PublicError], form: OcrForm
+) -> tuple[Page, ...]:
+    return tuple(
+        _page(work.number, outcome, form) for work, outcome in zip(works, outcomes, strict=True)
+    )
 
 
 def _page(number: int, outcome: PageOutcome | PublicError, form: OcrForm) -> Page:

@@ -1,0 +1,116 @@
+"""Results in a folder, for a server without S3: one JSON file a request. Never the input."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ocr_inference.metrics import Metrics
+from ocr_inference.sinks.base import StoreFailed, result_key, store_limit
+
+log = logging.getLogger("ocr_inference.folder")
+
+_THREADS = 4
+_MOUNTS = Path("/proc/self/mountinfo")
+_EMPTY_DIR = "/kubernetes.io~empty-dir/"
+"""In the path of every emptyDir on its node."""
+
+_REASONS = {
+    errno.ENOSPC: "The output folder is full.",
+    errno.EDQUOT: "The output folder is full.",
+    errno.EROFS: "The output folder is read-only.",
+    errno.EACCES: "The output folder may not be written to.",
+    errno.EPERM: "The output folder may not be written to.",
+    errno.ENOENT: "The output folder is missing.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """`key` is the file's path below the output folder."""
+
+    key: str
+
+
+class FolderSink:
+    """Written in threads of this sink: a dead network volume blocks them and nothing else."""
+
+    def __init__(self, folder: Path | None, metrics: Metrics, mounts: Path = _MOUNTS) -> None:
+        self.folder = None if folder is None or goes_with_the_pod(folder, mounts) else folder
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="output")
+
+    @property
+    def configured(self) -> bool:
+        return self.folder is not None
+
+    async def store(
+        self, identifier: str, created: datetime, body: bytes, remaining: float
+    ) -> StoredFile:
+        """`remaining` are the seconds until the request's own deadline. Raises `StoreFailed`."""
+        assert self.folder is not None  # noqa: S101 - the caller asks `configured`
+        key = result_key(identifier, created)
+        within, result = store_limit(remaining), "failed"
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(within):
+                await loop.run_in_executor(self._threads, _write, self.folder, key, body)
+            result = "ok"
+        except TimeoutError:
+            raise StoreFailed(f"The output folder did not answer in {within:.0f} s.") from None
+        except OSError as error:
+            log.warning("write failed: %s", error)
+            sentence = _REASONS.get(error.errno or 0, "The output folder did not take the result.")
+            raise StoreFailed(sentence) from error
+        finally:
+            self._metrics.output_operations.labels("write", result).inc()
+        return StoredFile(key)
+
+
+def goes_with_the_pod(folder: Path, mounts: Path = _MOUNTS) -> bool:
+    """Whether it is an emptyDir: results there are lost with the pod, and when they reach its size
+    limit the pod is evicted."""
+    try:
+        lines = mounts.read_text().splitlines()
+    except OSError:  # no Linux
+        return False
+    # The root within the mounted file system, by mount point; of two on one point the last is seen.
+    roots = {Path(fields[4]): fields[3] for fields in map(str.split, lines)}
+    folder = folder.absolute()
+    nearest = next((roots[place] for place in (folder, *folder.parents) if place in roots), "")
+    return _EMPTY_DIR in nearest
+
+
+def _write(folder: Path, key: str, body: bytes) -> None:
+    """A reader sees the whole file or none, also after a power cut."""
+    if not folder.is_dir():  # made here, it would be beside the volume that is meant
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    path = folder / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,116 @@
+"""The folder sink: whole files or none, and a sentence for every way a volume fails."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ocr_inference.metrics import Metrics
+from ocr_inference.sinks import base, folder
+from ocr_inference.sinks.base import StoreFailed
+from ocr_inference.sinks.folder import FolderSink, goes_with_the_pod
+
+CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def stored(sink: FolderSink, body: bytes = b"{}", remaining: float = 10.0) -> str:
+    return asyncio.run(sink.store("id", CREATED, body, remaining)).key
+
+
+def sink_in(path: Path) -> FolderSink:
+    return FolderSink(path, Metrics("1", "scripted"))
+
+
+def files(path: Path) -> list[str]:
+    return [str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()]
+
+
+def test_a_result_has_the_key_it_would_have_in_a_bucket(tmp_path: Path) -> None:
+    assert stored(sink_in(tmp_path), b'{"a": 1}') == "2026/03/01/id.json"
+    assert (tmp_path / "2026/03/01/id.json").read_bytes() == b'{"a": 1}'
+    assert files(tmp_path) == ["2026/03/01/id.json"]
+
+
+def test_a_file_appears_whole_and_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def fsync(_descriptor: int) -> None:
+        seen.append([Path(file).name for file in files(tmp_path)])
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    stored(sink_in(tmp_path))
+    assert seen == [[".id.json.part"], ["id.json"]]  # the data, then the name
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, "The output folder is full."),
+        (errno.EDQUOT, "The output folder is full."),
+        (errno.EROFS, "The output folder is read-only."),
+        (errno.EACCES, "The output folder may not be written to."),
+        (errno.ESTALE, "The output folder did not take the result."),
+    ],
+)
+def test_a_failed_write_says_why_without_a_path_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, sentence: str
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number), str(tmp_path))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreFailed) as failed:
+        stored(sink_in(tmp_path))
+    assert str(failed.value) == sentence
+    assert files(tmp_path) == []
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreFailed, match="missing"):
+        stored(sink_in(tmp_path / "volume"))
+    assert not (tmp_path / "volume").exists()
+
+
+def test_a_dead_volume_gets_no_more_time_than_the_request_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "LEAST_STORE_S", 0.1)
+    monkeypatch.setattr(folder, "_write", lambda *_: time.sleep(0.5))
+    with pytest.raises(StoreFailed, match="did not answer"):
+        stored(sink_in(tmp_path), remaining=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("root", "lost"),
+    [
+        ("/var/lib/kubelet/pods/1-2/volumes/kubernetes.io~empty-dir/output", True),
+        ("/pods/1-2/volumes/kubernetes.io~empty-dir/output", True),
+        ("/var/lib/kubelet/pods/1-2/volumes/kubernetes.io~csi/pvc-3/mount", False),
+        ("/opt/local-path-provisioner/pvc-3", False),
+        ("/", False),
+    ],
+)
+def test_an_empty_dir_is_no_place_for_results(tmp_path: Path, root: str, lost: bool) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "20 1 0:20 / / ro,relatime - overlay overlay rw\n"
+        "21 20 8:1 /pods/1/volumes/kubernetes.io~empty-dir/tmp /tmp rw - ext4 /dev/sda1 rw\n"
+        f"22 20 8:1 {root} /app/output rw,relatime master:1 - ext4 /dev/sda1 rw\n"
+    )
+    for path in ("/app/output", "/app/output/team"):
+        assert goes_with_the_pod(Path(path), mounts) is lost
+    sink = FolderSink(Path("/app/output"), Metrics("1", "scripted"), mounts)
+    assert sink.configured is not lost
+    assert not goes_with_the_pod(Path("/app"), mounts)
+
+
+def test_without_a_folder_nothing_is_configured() -> None:
+    assert not FolderSink(None, Metrics("1", "scripted")).configured
