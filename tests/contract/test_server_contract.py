@@ -23,7 +23,7 @@ VARIABLES: dict[str, dict[str, Any]] = json.loads((CONTRACT / "environment.v1.js
 FOR_LIBRARIES = {"HOME"}
 """Read by the engines' libraries, not by us."""
 
-NOT_GIVEN = {"OCR_HEADER_TIMEOUT_S", "OCR_UPLOAD_TIMEOUT_S"}
+NOT_GIVEN = {"OCR_HEADER_TIMEOUT_S", "OCR_UPLOAD_TIMEOUT_S", "OCR_QUEUE_MAX_BYTES"}
 """Ours alone: the operator has no reason to set them."""
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
+
+DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+STORAGE_RETRY_S = 10
+"""Seconds; a few pages are read in that time."""
 
 
 class PublicError(Exception):
@@ -20,6 +26,13 @@ class PublicError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def storage_full() -> PublicError:
+    """The temporary directory has no room: it passes when other requests end."""
+    return PublicError(
+        503, "storage_full", "There is no room for this document now.", retry_after=STORAGE_RETRY_S
+    )
 
 
 def _rebuild(status: int, code: str, message: str, details: dict[str, Any]) -> PublicError:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ from ocr_inference.services import Services
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
+from ocr_inference.sources.space import UploadSpace, upload_budget
 from ocr_inference.startup import StartRecord
 from ocr_inference.workspace import Workspace
 
@@ -182,10 +184,17 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         sink=sink,
         metrics=metrics,
         workspace=workspace,
+        uploads=_upload_space(settings, admission),
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
         ocr=OcrService(decoder, dispatcher, sink, output, metrics, settings.sync_timeout_s),
     )
     return _Parts(services, decoder, dispatcher)
+
+
+def _upload_space(settings: Settings, admission: Admission) -> UploadSpace:
+    free = shutil.disk_usage(settings.temp_dir).free
+    budget = upload_budget(settings.queue_max_bytes, settings.max_upload_bytes, free)
+    return UploadSpace(budget, admission.retry_after)
 
 
 def _config(services: Services, app: FastAPI) -> Config:

@@ -17,6 +17,7 @@ from ocr_inference.metrics import Metrics
 from ocr_inference.reading.queue import Admission
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.s3 import S3Sink
+from ocr_inference.sources.space import UploadSpace
 from ocr_inference.startup import StartRecord, StartWarning
 from ocr_inference.workspace import Workspace
 
@@ -33,6 +34,7 @@ class Services:
     sink: S3Sink
     metrics: Metrics
     workspace: Workspace
+    uploads: UploadSpace
     folders: Folders
     ocr: OcrService
 

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     max_pages_async: int = Field(2000, ge=1)
     max_pixels: int = Field(40_000_000, ge=1)
     queue_max_pages: int = Field(512, ge=1)
+    # Half of the /tmp of a pod; the rest is for page images and for what engines leave there.
+    queue_max_bytes: int = Field(2 * 1024**3, ge=1)
 
     sync_timeout_s: float = Field(120, gt=0)
     header_timeout_s: float = Field(10, gt=0)

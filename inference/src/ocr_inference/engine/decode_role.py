@@ -10,6 +10,7 @@ from pathlib import Path
 from ocr_inference.engine.cgroup import memory_limit
 from ocr_inference.engine.child import Emit, Handlers
 from ocr_inference.engine.wire import Message
+from ocr_inference.errors import storage_full
 
 _MIB = 1024**2
 _ADDRESS_SPACE_BYTES = 3 * 1024 * _MIB
@@ -41,7 +42,10 @@ def start(config: Message, emit: Emit) -> Handlers:
 
     def render_call(call: Message) -> Message:
         image, dpi = render(Path(call["path"]), call["number"], call["dpi"], limits)
-        image.tofile(call["out"])
+        try:
+            image.tofile(call["out"])
+        except OSError as error:  # numpy's own has no number, and a full disk is what can happen
+            raise storage_full() from error
         height, width = image.shape[:2]
         return {"height": height, "width": width, "dpi": dpi}
 

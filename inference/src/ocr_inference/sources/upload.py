@@ -16,7 +16,7 @@ from pathlib import Path
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ocr_inference.errors import PublicError
+from ocr_inference.errors import DISK_FULL, PublicError, storage_full
 
 MAX_FIELDS = 32
 MAX_FIELD_BYTES = 64 * 1024
@@ -46,7 +46,19 @@ class _Part:
 
 
 async def receive_upload(content_type: str, body: AsyncIterator[bytes], path: Path) -> Upload:
-    """Read the whole body. The one part called `file` goes to `path`, the others are fields."""
+    """Read the whole body. The one part called `file` goes to `path`, the others are fields.
+
+    Raises `PublicError` for a body that is no such form (400, 413, 415, 422), and 503 storage_full.
+    """
+    try:
+        return await _receive(content_type, body, path)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise storage_full() from error
+        raise
+
+
+async def _receive(content_type: str, body: AsyncIterator[bytes], path: Path) -> Upload:
     receiver = _Receiver(_boundary(content_type))
     digest, size = hashlib.sha256(), 0
     with await asyncio.to_thread(path.open, "wb") as target:

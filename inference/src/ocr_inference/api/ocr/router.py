@@ -59,9 +59,12 @@ async def read_document(
     services.check_can_work()
     ticket = services.admission.admit()
     try:
-        with services.workspace.file(".upload") as path:
+        with (
+            services.uploads.reserve(_announced(request, services)) as space,
+            services.workspace.file(".upload") as path,
+        ):
             upload = await receive_upload(
-                request.headers.get("content-type", ""), request.stream(), path
+                request.headers.get("content-type", ""), space.counted(request.stream()), path
             )
             form = parse_form(upload.fields)
             services.ocr.check(form)
@@ -76,6 +79,12 @@ async def read_document(
     total_ms = (time.monotonic() - began) * 1000
     body = await services.ocr.answer(reading, upload, form, services.model_name, total_ms)
     return await asyncio.to_thread(_respond, body, form, request.headers)
+
+
+def _announced(request: Request, services: Services) -> int:
+    """The body's bytes where the header tells. More than is allowed will be refused as such."""
+    length = request.headers.get("content-length", "")
+    return min(int(length), services.settings.max_upload_bytes) if length.isdecimal() else 0
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -1,0 +1,84 @@
+"""Uploads that together are more than the disk has room for."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from ocr_server import OcrServer, picture, running_server, small_disk
+
+MAX_BYTES = 100_000
+HEAD = (
+    b"POST /ocr HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+FILE_PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OcrServer]:
+    with running_server(
+        tmp_path_factory.mktemp("server"),
+        ocr_max_upload_bytes=MAX_BYTES,
+        ocr_queue_max_bytes=MAX_BYTES,
+    ) as server:
+        yield server
+        assert server.left_behind == []
+
+
+@pytest.fixture
+def slow(server: OcrServer) -> Iterator[socket.socket]:
+    """An upload that has announced most of the room and keeps it."""
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.sendall(HEAD % 90_000 + FILE_PART)
+        server.wait_for(lambda: server.metric("ocr_queue_pages") == 1)
+        yield sock
+    server.wait_for(lambda: server.metric("ocr_queue_pages") == 0)
+
+
+def refused(answer: httpx.Response) -> tuple[int, str]:
+    assert int(answer.headers["Retry-After"]) >= 1
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+@pytest.mark.usefixtures("slow")
+def test_an_upload_without_room_is_refused_before_it_is_sent(server: OcrServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
+        sock.sendall(HEAD % 20_000)
+        answer = sock.recv(4096)
+    assert b" 503 " in answer and b"retry-after: " in answer.lower()
+    assert server.read(picture()).status_code == 200  # a small one has room
+
+
+@pytest.mark.usefixtures("slow")
+def test_an_upload_of_unknown_length_is_refused_when_the_room_ends(server: OcrServer) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield FILE_PART
+        for _ in range(20):
+            yield bytes(1000)
+
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = server.http.post("/ocr", content=chunks(), headers=form)
+    assert refused(answer) == (503, "queue_full")
+
+
+def test_room_comes_back_with_every_end_of_an_upload(server: OcrServer) -> None:
+    document = picture(170, 170, "BMP")
+    assert len(document) > MAX_BYTES * 0.8
+    for _ in range(3):
+        assert server.read(document).status_code == 200
+        assert server.read(b"x" * 90_000).status_code == 415
+
+
+def test_a_full_disk_is_told_and_passes(tmp_path: Path) -> None:
+    with running_server(tmp_path, prefix=small_disk(tmp_path / "tmp", "300k")) as server:
+        upload = server.read(os.urandom(400_000))
+        assert refused(upload) == (503, "storage_full")
+        # Small as a file, and 480 kB as a page.
+        page = server.read(picture(400, 400))
+        assert (page.status_code, page.json()["error"]["code"]) == (503, "storage_full")
+        assert server.read(picture()).status_code == 200

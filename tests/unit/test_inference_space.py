@@ -1,0 +1,56 @@
+"""How many bytes of uploads are let in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ocr_inference.errors import PublicError
+from ocr_inference.sources.space import Reservation, UploadSpace, upload_budget
+
+
+def space(max_bytes: int) -> UploadSpace:
+    return UploadSpace(max_bytes, lambda: 7)
+
+
+def sent(reservation: Reservation, *sizes: int) -> int:
+    async def body() -> AsyncIterator[bytes]:
+        for size in sizes:
+            yield bytes(size)
+
+    async def receive() -> int:
+        return sum([len(chunk) async for chunk in reservation.counted(body())])
+
+    return asyncio.run(receive())
+
+
+def test_announced_bytes_count_until_the_upload_is_gone() -> None:
+    uploads = space(100)
+    with uploads.reserve(60) as first:
+        assert sent(first, 30, 30) == 60
+        assert uploads.bytes == 60
+        with pytest.raises(PublicError) as refused, uploads.reserve(41):
+            pass
+        assert (refused.value.status, refused.value.code) == (503, "queue_full")
+        assert refused.value.details["retry_after"] == 7
+        with uploads.reserve(40):
+            pass
+    assert uploads.bytes == 0
+
+
+def test_bytes_of_an_unknown_length_count_as_they_come() -> None:
+    uploads = space(100)
+    with uploads.reserve(0) as first:
+        assert sent(first, 40, 40) == 80
+        with pytest.raises(PublicError, match="exceed 100"), uploads.reserve(0) as second:
+            sent(second, 10, 10, 10)
+        assert uploads.bytes == 80
+    assert uploads.bytes == 0
+
+
+def test_a_budget_leaves_half_of_the_disk_and_lets_the_largest_upload_in() -> None:
+    assert upload_budget(wanted=100, largest=10, free=1000) == 100
+    assert upload_budget(wanted=100, largest=10, free=50) == 25
+    assert upload_budget(wanted=100, largest=10, free=5) == 10
