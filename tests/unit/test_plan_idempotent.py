@@ -7,9 +7,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from objects import policy
 from simulated import Simulated, cluster
 
 from ocr_operator.core.plan import Plan
+from ocr_operator.startup.catalogue import Catalogue
 
 Json = dict[str, Any]
 
@@ -118,6 +120,22 @@ def test_a_service_that_runs_is_quiet_and_stays_so_over_a_restart(spec: Json) ->
     quiet(world)
     world.restart_operator()
     assert world.reconcile() == Plan()
+
+
+@FEW
+@given(SPECS)
+def test_an_operator_that_knows_no_model_changes_nothing_that_runs(spec: Json) -> None:
+    world = cluster(**{"model": "pp-ocr", **spec})
+    world.reconcile()
+    world.start_pods()
+    ready = world.condition("Ready")
+    world.policy = policy(catalogue=Catalogue())
+    world.writes.clear()
+    world.reconcile()
+    assert world.writes == {"status": 1}
+    assert world.condition("Ready") == ready
+    assert world.condition("Degraded")["reason"] == "UnknownModel"
+    quiet(world)
 
 
 @FEW

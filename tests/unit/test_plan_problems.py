@@ -132,23 +132,6 @@ def test_a_spec_that_does_not_parse_is_a_condition() -> None:
     assert world.reconcile() == Plan()
 
 
-def test_a_wrong_edit_leaves_what_runs_and_says_so() -> None:
-    world = served()
-    before = world.template_hash
-    world.edit("nonsense")
-    world.reconcile()
-    assert world.template_hash == before
-    assert world.condition("Ready")["reason"] == "UnknownModel"
-    assert world.condition("ModelLoaded")["status"] == "True"
-    assert world.service.status["observedGeneration"] == 2
-    assert world.startup()["samples"] == 1
-    assert [event.reason for event in world.events] == ["UnknownModel"]
-    world.edit()
-    world.reconcile()
-    assert world.condition("Ready")["status"] == "True"
-    assert world.template_hash == before
-
-
 def test_a_template_that_is_too_large_is_refused_before_the_api_server_does() -> None:
     world = cluster(podTemplate={"env": [{"name": f"A{n}", "value": "x" * 9000} for n in range(8)]})
     world.reconcile()

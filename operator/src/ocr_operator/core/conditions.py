@@ -116,6 +116,15 @@ def _rolling(situation: Situation) -> Verdict | None:
     return Verdict(True, reasons.ROLLOUT_IN_PROGRESS, "Pods are being replaced or added.")
 
 
+def _spec_waits(situation: Situation) -> Verdict | None:
+    problem = situation.render.problem
+    if problem is None:
+        return None
+    return Verdict(
+        False, problem.reason, f"What was rendered last stays applied. {problem.message}"
+    )
+
+
 def _update_available(situation: Situation) -> Verdict | None:
     if not situation.render.update:
         return None
@@ -136,6 +145,7 @@ PROGRESSING_CHECKS: tuple[Check, ...] = (
     _suspended,
     _stuck,
     _rolling,
+    _spec_waits,
     _update_available,
     _rolled_out,
 )
@@ -230,6 +240,11 @@ def _warned(situation: Situation) -> Verdict | None:
     return None
 
 
+def _spec_refused(situation: Situation) -> Verdict | None:
+    problem = situation.render.problem
+    return Verdict(True, problem.reason, problem.message) if problem else None
+
+
 def _in_trouble(situation: Situation) -> Verdict | None:
     problem = first_problem(situation)
     return Verdict(True, problem.reason, problem.message) if problem else None
@@ -239,7 +254,7 @@ def _fine(_: Situation) -> Verdict | None:
     return Verdict(False, reasons.AS_EXPECTED, "Nothing is wrong.")
 
 
-DEGRADED_CHECKS: tuple[Check, ...] = (_in_trouble, _warned, _fine)
+DEGRADED_CHECKS: tuple[Check, ...] = (_spec_refused, _in_trouble, _warned, _fine)
 
 
 def _loaded(situation: Situation) -> bool:

@@ -28,6 +28,7 @@ from ocr_operator.core.builders.service import service as service_manifest
 from ocr_operator.core.checks import check_again_at
 from ocr_operator.core.contains import difference
 from ocr_operator.core.events import change_events, status_events
+from ocr_operator.core.last_render import last_render
 from ocr_operator.core.measure import new_starts, scrapes
 from ocr_operator.core.observed import ChildKind, LiveChild, Observed
 from ocr_operator.core.ownership import Holdings, survey
@@ -51,29 +52,28 @@ def plan(observed: Observed, policy: Policy, now: datetime) -> Plan:
     """Decide. Never raises for a user's mistake: that is a condition in `status`."""
     if observed.service.deleting or _namespace_ends(observed):
         return Plan()
-    service = resolve(observed.service, policy)
-    if isinstance(service, Problem):
-        return _refuse(observed, service, now)
     holdings = survey(observed)
     if holdings.unknown:
         return Plan(lookups=holdings.unknown)
-    starts = new_starts(observed, service, now)
+    service = resolve(observed.service, policy)
+    # Not while the spec cannot be carried out: the profiles at hand are of the model that it names.
+    # The documents stay, and are counted when it can be.
+    starts = new_starts(observed, service, now) if isinstance(service, Resolved) else ()
     if starts:
         return Plan(starts=starts)
-    live = holdings.live.get(ChildKind.DEPLOYMENT)
-    rendered = render(observed, service, live, now)
+    rendered = _desired(observed, service, holdings, now)
     if isinstance(rendered, Problem):
-        return _refuse(observed, rendered, now)
+        return _refuse(observed, rendered, holdings, now)
     situation = Situation(
         observed=observed,
         service=rendered.service,
         holdings=holdings,
         render=rendered,
-        rollout=read_rollout(live),
+        rollout=read_rollout(holdings.live.get(ChildKind.DEPLOYMENT)),
         written=read_status(observed.service.status),
         now=now,
     )
-    return _report(situation, _changes(service, holdings, rendered))
+    return _report(situation, _changes(observed, holdings, rendered))
 
 
 def _namespace_ends(observed: Observed) -> bool:
@@ -82,9 +82,20 @@ def _namespace_ends(observed: Observed) -> bool:
     return any(NAMESPACE_ENDS in answer for answer in observed.refusals.values())
 
 
-def _refuse(observed: Observed, problem: Problem, now: datetime) -> Plan:
-    """Only say so: what runs goes on running."""
-    rollout = read_rollout(observed.children.get(ChildKind.DEPLOYMENT))
+def _desired(
+    observed: Observed, service: Resolved | Problem, holdings: Holdings, now: datetime
+) -> Render | Problem:
+    """What the spec asks for; where it cannot be had, what was rendered last."""
+    live = holdings.live.get(ChildKind.DEPLOYMENT)
+    wanted = service if isinstance(service, Problem) else render(observed, service, live, now)
+    if isinstance(wanted, Problem):
+        return last_render(observed, holdings, wanted)
+    return wanted
+
+
+def _refuse(observed: Observed, problem: Problem, holdings: Holdings, now: datetime) -> Plan:
+    """Only say so: nothing of ours is there that could be kept as it is."""
+    rollout = read_rollout(holdings.ours.get(ChildKind.DEPLOYMENT))
     status = refusal_status(observed.service, problem, rollout, now)
     written = read_status(observed.service.status)
     if same(status, written):
@@ -92,13 +103,14 @@ def _refuse(observed: Observed, problem: Problem, now: datetime) -> Plan:
     return Plan(status=status.wire(), events=status_events(written, status))
 
 
-def _changes(service: Resolved, holdings: Holdings, rendered: Render) -> tuple[Apply, ...]:
+def _changes(observed: Observed, holdings: Holdings, rendered: Render) -> tuple[Apply, ...]:
     """Everything that differs. While a name is taken nothing new is made: pods without their
     Service would be of no use, and a Service without its pods would select nothing."""
-    wanted = {
-        ChildKind.DEPLOYMENT: deployment(service, rendered.template, rendered.annotations),
-        ChildKind.SERVICE: service_manifest(service),
-    }
+    service = rendered.service
+    wanted = {ChildKind.DEPLOYMENT: deployment(service, rendered.template, rendered.annotations)}
+    if observed.service.spec is not None:
+        # What the Service is to be stands in the spec alone.
+        wanted[ChildKind.SERVICE] = service_manifest(service)
     found = []
     for kind, manifest in wanted.items():
         if kind in holdings.missing:

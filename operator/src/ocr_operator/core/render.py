@@ -87,6 +87,8 @@ class Render:
     service: Resolved
     """As it was rendered: another default version of today's catalogue is not what runs."""
     update: str = ""
+    problem: Problem | None = None
+    """Why it is the last render and not what the spec asks for."""
 
     @property
     def annotations(self) -> dict[str, str]:
@@ -102,7 +104,7 @@ def render(
     observed: Observed, service: Resolved, live: LiveChild | None, now: datetime
 ) -> Render | Problem:
     """The desired template, or why there cannot be one."""
-    stored = _read(live) if live else None
+    stored = read_stored(live) if live else None
     restarted_at = template.restarted_at(_live_template(live))
     if stored is None or input_hash(service, stored.numbers.restarted_at) != stored.input_hash:
         return _fresh(observed, service, stored, restarted_at, now)
@@ -124,21 +126,35 @@ def input_hash(service: Resolved, restarted_at: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
+    """What a Deployment's annotations say of its last render."""
+
     template: Json
     numbers: Numbers
     input_hash: str
+
+    @property
+    def version(self) -> str:
+        return template.environment(self.template, "OCR_MODEL_VERSION")
+
+    @property
+    def backend(self) -> str:
+        return template.environment(self.template, "OCR_BACKEND")
+
+    @property
+    def running(self) -> Running:
+        return Running(template.image(self.template), self.numbers.image_since)
 
 
 def _fresh(
     observed: Observed,
     service: Resolved,
-    stored: _Stored | None,
+    stored: Stored | None,
     restarted_at: str,
     now: datetime,
 ) -> Render | Problem:
     # Without a Deployment there is the status alone, and it names the repository.
-    running = _running(stored) if stored else Running(service.image)
+    running = stored.running if stored else Running(service.image)
     limit = resources(service).get("limits", {}).get("cpu", "")
     learned = learn(observed, service, running, service.image, limit)
     rendered = pod_template(service, learned.probes)
@@ -159,13 +175,9 @@ def _fresh(
     )
 
 
-def _kept(observed: Observed, service: Resolved, stored: _Stored) -> Render:
-    running, limit = _running(stored), template.cpu_limit(stored.template)
-    running_service = replace(
-        service,
-        version=template.environment(stored.template, "OCR_MODEL_VERSION"),
-        backend=template.environment(stored.template, "OCR_BACKEND"),
-    )
+def _kept(observed: Observed, service: Resolved, stored: Stored) -> Render:
+    running, limit = stored.running, template.cpu_limit(stored.template)
+    running_service = replace(service, version=stored.version, backend=stored.backend)
     learned = learn(observed, running_service, running, running.image, limit)
     today = template.without_numbers(pod_template(service, learned.probes))
     before = template.without_numbers(stored.template)
@@ -183,10 +195,6 @@ def _path(before: Json, today: Json) -> str:
     if before == today:
         return ""
     return difference(before, today) or difference(today, before) or ""
-
-
-def _running(stored: _Stored) -> Running:
-    return Running(template.image(stored.template), stored.numbers.image_since)
 
 
 def _numbers(learned: Learned, restarted_at: str, image_since: datetime | None) -> Numbers:
@@ -208,7 +216,7 @@ def _started_since(observed: Observed, restarted_at: str) -> bool:
     )
 
 
-def _read(live: LiveChild) -> _Stored | None:
+def read_stored(live: LiveChild) -> Stored | None:
     """What was rendered last; None when the annotations are gone or not ours to read."""
     annotations: Mapping[str, str] = live.manifest["metadata"].get("annotations") or {}
     try:
@@ -217,7 +225,7 @@ def _read(live: LiveChild) -> _Stored | None:
         known = annotations[INPUT_HASH]
     except (KeyError, ValueError):
         return None
-    return _Stored(rendered, numbers, known) if template.readable(rendered) else None
+    return Stored(rendered, numbers, known) if template.readable(rendered) else None
 
 
 def _live_template(live: LiveChild | None) -> Mapping[str, Any]:

@@ -24,11 +24,13 @@ QUIET_TIME = timedelta(minutes=10)
 
 
 def startup_status(situation: Situation) -> StartupStatus:
-    """As it would be written now."""
+    """As it would be written now. While the spec cannot be carried out nothing is recommended."""
+    before = situation.written.startup or StartupStatus()
+    if situation.render.problem and before.applied:
+        return before
     learned, numbers = situation.render.learned, situation.render.numbers
     probes = read_probes(situation.render.template)
     own = own_starts(situation.observed, image(situation.render.template))
-    before = situation.written.startup or StartupStatus()
     median = (
         statistics.median(start.seconds for start in learned.starts) if learned.starts else None
     )

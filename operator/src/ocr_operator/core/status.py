@@ -14,7 +14,7 @@ from ocr_operator.core.rollout import Rollout
 from ocr_operator.core.situation import Situation
 from ocr_operator.core.startup_status import held, startup_status
 from ocr_operator.core.verdict import Verdict, dated
-from ocr_operator.core.written import read_status, written_condition
+from ocr_operator.core.written import read_status
 
 
 def build_status(situation: Situation) -> OcrServiceStatus:
@@ -30,14 +30,10 @@ def build_status(situation: Situation) -> OcrServiceStatus:
 def refusal_status(
     service: ServiceView, problem: Problem, rollout: Rollout, now: datetime
 ) -> OcrServiceStatus:
-    """For a spec that cannot be carried out: what runs goes on, and what was known stays."""
+    """For a spec that cannot be carried out while nothing of ours is there."""
     written = read_status(service.status)
     nothing = Verdict(False, reasons.BLOCKED, "Nothing is done before the spec can be carried out.")
     said = dict.fromkeys(reasons.CONDITIONS, nothing)
-    for kind in (reasons.MODEL_LOADED, reasons.PROBES_TUNED, reasons.CAPACITY_AVAILABLE):
-        known = written_condition(written, kind)
-        if known is not None:
-            said[kind] = Verdict(known.status == "True", known.reason, known.message)
     said[reasons.READY] = Verdict(False, problem.reason, problem.message)
     said[reasons.DEGRADED] = Verdict(True, problem.reason, problem.message)
     return written.model_copy(

@@ -67,6 +67,13 @@ def uses_gpu(template: Json) -> bool:
     return environment(template, "OCR_DEVICE").startswith("gpu")
 
 
+def device(template: Json) -> tuple[str, int]:
+    """Resource and number of the devices it asks for; only these have a domain in their name."""
+    limits = server(template).get("resources", {}).get("limits", {}) if uses_gpu(template) else {}
+    devices = ((name, str(count)) for name, count in limits.items() if "/" in name)
+    return next(((name, int(count)) for name, count in devices if count.isdecimal()), ("", 0))
+
+
 def restarted_at(template: Json) -> str:
     """When `kubectl rollout restart` was used on this live template; empty if never."""
     annotations = (template.get("metadata") or {}).get("annotations") or {}
@@ -89,7 +96,7 @@ def readable(template: object) -> bool:
         return False
     try:
         read_probes(template), image(template), port(template), grace_period(template)
-        uses_gpu(template), restarted_at(template), without_numbers(template), cpu_limit(template)
+        device(template), restarted_at(template), without_numbers(template), cpu_limit(template)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         return False
     return True
