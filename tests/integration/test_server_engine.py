@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -63,6 +64,19 @@ def test_a_killed_decoder_is_replaced(server: OcrServer) -> None:
     os.kill(decoder, signal.SIGKILL)
     server.wait_for(lambda: server.child("decode") is None)
     assert server.read(picture()).status_code == 200
+
+
+def test_a_decoder_that_stands_still_has_the_time_of_the_request_and_no_more(
+    server: OcrServer,
+) -> None:
+    decoder = server.child("decode")
+    assert decoder is not None
+    os.kill(decoder, signal.SIGSTOP)
+    late = server.read(picture(), data={"timeout_s": "3"})
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "deadline_exceeded")
+    began = time.monotonic()
+    assert server.read(picture()).status_code == 200
+    assert time.monotonic() - began < 10
 
 
 def test_the_pages_of_a_client_that_left_are_not_read(server: OcrServer) -> None:

@@ -68,6 +68,21 @@ def test_pages_that_nobody_waits_for_are_passed_over() -> None:
     assert order(works, gone=frozenset("a")) == ["b1"]
 
 
+def test_the_pages_of_one_request_can_be_withdrawn() -> None:
+    async def scenario() -> tuple[list[int], list[str]]:
+        queue = FairQueue()
+        for client, request, number in (("x", "a", 1), ("x", "a", 2), ("x", "b", 1), ("y", "c", 1)):
+            queue.put(page(client, request, number))
+        assert (await queue.get()).request == "a"
+        withdrawn = [work.number for work in queue.withdraw("x", "a")]
+        withdrawn += [work.number for work in queue.withdraw("y", "c")]
+        assert not queue.withdraw("nobody", "a")
+        queue.put(page("z", "d", 1))
+        return withdrawn, [(await queue.get()).request, (await queue.get()).request]
+
+    assert asyncio.run(scenario()) == ([2, 1], ["b", "d"])
+
+
 def test_a_taker_waits_for_the_next_page() -> None:
     async def scenario() -> str:
         queue = FairQueue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ log = logging.getLogger("ocr_inference.decode")
 DECODE_DEADLINE_S = 30.0
 """An A4 page takes well under a second; what takes this long never ends."""
 
+LEAST_DECODE_S = 2.0
+"""Even for a request whose time is up sooner: each child killed costs the others half a second, and
+an impatient client is not to cost them one with every request."""
+
 RECYCLE_CALLS = 1000
 """Decoders leak a little; a fresh child costs half a second."""
 
@@ -32,7 +37,14 @@ class Inspection:
     page_numbers: tuple[int, ...]
 
 
+class DecoderHung(PublicError):
+    """The decoder does not get on with this document; on its other pages it would hang again."""
+
+
 class Decoder:
+    """Deadlines are on the monotonic clock. Every call raises `PublicError`: what is wrong with the
+    file, 504 deadline_exceeded, or `DecoderHung`."""
+
     def __init__(self, spawn: Callable[[], Child], on_replaced: Callable[[str], None]) -> None:
         self._spawn = spawn
         self._on_replaced = on_replaced
@@ -45,37 +57,50 @@ class Decoder:
         async with self._turn:
             await self._running_child()
 
-    async def inspect(self, path: Path, pages: str | None) -> Inspection:
-        found = await self._call("inspect", path=str(path), pages=pages)
+    async def inspect(self, path: Path, pages: str | None, deadline: float) -> Inspection:
+        found = await self._call("inspect", deadline, path=str(path), pages=pages)
         return Inspection(
             media_type=found["media_type"],
             page_count=found["page_count"],
             page_numbers=tuple(found["page_numbers"]),
         )
 
-    async def render(self, path: Path, number: int, dpi: int, out: Path) -> RawPage:
-        page = await self._call("render", path=str(path), number=number, dpi=dpi, out=str(out))
+    async def render(
+        self, path: Path, number: int, dpi: int, out: Path, deadline: float
+    ) -> RawPage:
+        page = await self._call(
+            "render", deadline, path=str(path), number=number, dpi=dpi, out=str(out)
+        )
         return RawPage(out, page["height"], page["width"], page["dpi"])
 
     async def end(self) -> None:
         if self._child is not None:
             await self._child.end()
 
-    async def _call(self, op: str, **arguments: Any) -> Message:
+    async def _call(self, op: str, deadline: float, **arguments: Any) -> Message:
         # Shielded: a client that goes away must neither leave its call in the way of the next
         # file's, nor make us start a new child for every connection it drops.
-        return await asyncio.shield(asyncio.create_task(self._call_in_turn(op, arguments)))
+        return await asyncio.shield(
+            asyncio.create_task(self._call_in_turn(op, deadline, arguments))
+        )
 
-    async def _call_in_turn(self, op: str, arguments: Message) -> Message:
+    async def _call_in_turn(self, op: str, deadline: float, arguments: Message) -> Message:
         async with self._turn:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise _too_late()
+            within = min(DECODE_DEADLINE_S, max(LEAST_DECODE_S, remaining))
             child = await self._running_child()
             self._calls += 1
             try:
-                async with asyncio.timeout(DECODE_DEADLINE_S):
+                async with asyncio.timeout(within):
                     return await child.call(op, **arguments)
             except TimeoutError:
+                if within < DECODE_DEADLINE_S:
+                    await self._replace(child, "deadline")
+                    raise _too_late() from None
                 await self._replace(child, "hung")
-                raise PublicError(
+                raise DecoderHung(
                     400, "decode_failed", f"The file was not decoded in {DECODE_DEADLINE_S:.0f} s."
                 ) from None
             except ChildLost:
@@ -100,3 +125,9 @@ class Decoder:
             await child.attach(lambda _event: None, lambda: None)
             self._child, self._calls = child, 0
         return child
+
+
+def _too_late() -> PublicError:
+    return PublicError(
+        504, "deadline_exceeded", "The document was not decoded before its deadline."
+    )

@@ -12,7 +12,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from ocr_inference.engine.decoder import Decoder
+from ocr_inference.engine.decoder import Decoder, DecoderHung
 from ocr_inference.engine.supervisor import EngineSupervisor, RawPage
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
@@ -76,9 +76,15 @@ class Dispatcher:
             out = self._workspace.new_path(".bgr")
             began = time.monotonic()
             try:
-                image = await self._decoder.render(work.path, work.number, work.dpi, out)
+                image = await self._decoder.render(
+                    work.path, work.number, work.dpi, out, work.deadline
+                )
             except Exception as error:
                 _fail(work, error)
+                if isinstance(error, DecoderHung):
+                    # Once is enough: meanwhile the documents of all others stand still.
+                    for other in self._queue.withdraw(work.client, work.request):
+                        _fail(other, error)
                 out.unlink(missing_ok=True)
                 self._room.release()
                 continue

@@ -9,6 +9,7 @@ import asyncio
 import math
 import random
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,14 @@ class FairQueue:
                 await self._filled.wait()
             if not work.outcome.done():
                 return work
+
+    def withdraw(self, client: str, request: str) -> Sequence[PageWork]:
+        """The pages of this request that were not taken yet; they will not be."""
+        requests = self._clients.get(client, OrderedDict())
+        pages = requests.pop(request, deque())
+        if not requests:
+            self._clients.pop(client, None)
+        return pages
 
     def _pop(self) -> PageWork | None:
         if not self._clients:

@@ -1,0 +1,163 @@
+"""A decoder that hangs on a document: what it costs that document, and what the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocr_inference.engine import decoder as module
+from ocr_inference.engine.decoder import Decoder, DecoderHung
+from ocr_inference.engine.supervisor import RawPage
+from ocr_inference.errors import PublicError
+from ocr_inference.metrics import Metrics
+from ocr_inference.reading.dispatch import Dispatcher
+from ocr_inference.reading.queue import Admission, PageOutcome, PageWork
+from ocr_inference.workspace import Workspace
+
+HANGS = Path("hangs.pdf")
+GOOD = Path("good.pdf")
+
+
+class Child:
+    """Decodes at once, or never."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.calls: list[str] = []
+
+    async def attach(self, on_event: object, on_end: object) -> None:
+        pass
+
+    async def end(self) -> None:
+        self.lost.set()
+
+    async def call(self, op: str, **arguments: Any) -> dict[str, Any]:
+        self.calls.append(op)
+        if arguments["path"] == str(HANGS) and arguments.get("number", 2) >= 2:
+            await asyncio.Event().wait()
+        if op == "inspect":
+            return {"media_type": "application/pdf", "page_count": 1, "page_numbers": [1]}
+        return {"height": 1, "width": 1, "dpi": 72}
+
+
+class Engine:
+    async def wait_ready(self) -> None:
+        pass
+
+    async def read(self, page: RawPage, languages: object, within: float) -> dict[str, Any]:  # noqa: ARG002
+        return {"blocks": []}
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+        self.replaced: list[str] = []
+        self.decoder = Decoder(self._spawn, self.replaced.append)  # type: ignore[arg-type]
+
+    def _spawn(self) -> Child:
+        self.children.append(Child())
+        return self.children[-1]
+
+
+def run(scenario: Callable[[Stage], Awaitable[None]]) -> Stage:
+    async def go() -> Stage:
+        stage = Stage()
+        await scenario(stage)
+        return stage
+
+    return asyncio.run(go())
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DECODE_DEADLINE_S", 0.3)
+    monkeypatch.setattr(module, "LEAST_DECODE_S", 0.1)
+
+
+def test_the_other_pages_of_a_document_that_hung_fail_at_once_and_others_go_on(
+    tmp_path: Path,
+) -> None:
+    outcomes: dict[str, list[str]] = {}
+    took = 0.0
+
+    async def scenario(stage: Stage) -> None:
+        nonlocal took
+        workspace = Workspace(tmp_path)
+        dispatcher = Dispatcher(
+            workspace, stage.decoder, Engine(), Admission(99), Metrics("1", "scripted")  # type: ignore[arg-type]
+        )  # fmt: skip
+        works = [work(HANGS, number) for number in range(1, 11)]
+        works += [work(GOOD, number) for number in range(1, 4)]
+        for one in works:
+            dispatcher.put(one)
+        began = time.monotonic()
+        running = asyncio.create_task(dispatcher.run())
+        await asyncio.wait([one.outcome for one in works], timeout=5)
+        took = time.monotonic() - began
+        running.cancel()
+        await asyncio.wait([running])
+        workspace.close()
+        for one in works:
+            outcomes.setdefault(one.path.name, []).append(told(one.outcome))
+
+    stage = run(scenario)
+    assert outcomes["good.pdf"] == ["ok"] * 3
+    assert outcomes["hangs.pdf"] == ["ok"] + ["decode_failed"] * 9
+    assert stage.replaced == ["hung"]
+    assert took < 2  # one hang, not nine
+
+
+def test_a_decoder_has_no_longer_than_the_request() -> None:
+    async def scenario(stage: Stage) -> None:
+        with pytest.raises(PublicError) as late:
+            await stage.decoder.inspect(HANGS, None, time.monotonic() + 0.2)
+        assert (late.value.status, late.value.code) == (504, "deadline_exceeded")
+        assert not isinstance(late.value, DecoderHung)
+        assert (await stage.decoder.inspect(GOOD, None, time.monotonic() + 9)).page_count == 1
+
+    assert run(scenario).replaced == ["deadline"]
+
+
+def test_a_document_whose_time_is_up_is_not_begun() -> None:
+    async def scenario(stage: Stage) -> None:
+        with pytest.raises(PublicError, match="deadline"):
+            await stage.decoder.inspect(GOOD, None, time.monotonic() - 1)
+
+    assert run(scenario).children == []
+
+
+def test_an_impatient_client_does_not_cost_a_child() -> None:
+    async def scenario(stage: Stage) -> None:
+        # Decoded in its least time, though the client's is over by then.
+        found = await stage.decoder.inspect(GOOD, None, time.monotonic() + 0.001)
+        assert found.page_count == 1
+        began = time.monotonic()
+        with pytest.raises(PublicError):
+            await stage.decoder.inspect(HANGS, None, began + 0.001)
+        assert time.monotonic() - began >= 0.1
+
+    assert len(run(scenario).children) == 1
+
+
+def work(path: Path, number: int) -> PageWork:
+    return PageWork(
+        client="x",
+        request=path.name,
+        path=path,
+        number=number,
+        dpi=72,
+        languages=(),
+        queued_at=time.monotonic(),
+        deadline=time.monotonic() + 60,
+        outcome=asyncio.get_running_loop().create_future(),
+    )
+
+
+def told(outcome: asyncio.Future[PageOutcome]) -> str:
+    error = outcome.exception()
+    return error.code if isinstance(error, PublicError) else "ok"
