@@ -21,7 +21,7 @@ from fake_api import (
 from kube_objects import deployment, ocr_service, pod
 
 from ocr_operator.core.observed import ChildKind, Key
-from ocr_operator.runtime import watches
+from ocr_operator.runtime import handlers
 from ocr_operator.runtime.cache import Cache
 from ocr_operator.runtime.connection import Login
 from ocr_operator.runtime.handlers import Watched, watched_kinds
@@ -68,9 +68,8 @@ async def informing(fake: FakeApi, namespaces: str = "") -> AsyncIterator[Stage]
         for key in kind.sweep(since, namespace):
             queue.add(key)
 
-    loop = asyncio.get_running_loop()
-    monitor = WatchMonitor(swept, loop.call_later)
-    login = Login(configuration_for(fake), monitor.trace())
+    monitor = WatchMonitor(swept)
+    login = Login(configuration_for(fake), monitor)
     stop = asyncio.Event()
     task = asyncio.ensure_future(
         inform(kinds, settings.watched, queue, monitor, login, stop, lambda: None)
@@ -90,13 +89,32 @@ async def test_what_is_there_is_remembered_and_its_service_looked_at() -> None:
         fake.script(path("deployments"), listing(deployment()))
         fake.script(path("pods"), listing(pod()))
         async with informing(fake) as stage:
-            filling = asyncio.ensure_future(stage.monitor.fill())
             await stage.until(stage.monitor.filled.is_set)
-            filling.cancel()
             assert stage.cache.service(KEY) is not None
             assert len(stage.cache.children[ChildKind.DEPLOYMENT]) == len(stage.cache.pods) == 1
             assert set(stage.taken) == {KEY}
         assert {asked.method for asked in fake.asked} == {"GET"}
+
+
+@pytest.mark.asyncio
+async def test_the_work_waits_for_an_object_that_comes_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A status written before would say that there are no pods."""
+    at_once = handlers._seen
+
+    async def late(kind: Watched, *rest: Any, **event: Any) -> None:
+        await asyncio.sleep(1 if kind.plural == "pods" else 0)
+        await at_once(kind, *rest, **event)
+
+    monkeypatch.setattr(handlers, "_seen", late)
+    with fake_api() as fake:
+        serve_the_kinds(fake)
+        fake.script(path("ocrservices"), listing(ocr_service()))
+        fake.script(path("pods"), listing(pod()))
+        async with informing(fake) as stage:
+            await stage.until(stage.monitor.filled.is_set)
+            assert len(stage.cache.pods) == 1
 
 
 @pytest.mark.asyncio
@@ -129,11 +147,8 @@ async def test_a_deleted_object_is_forgotten_and_its_service_looked_at() -> None
 
 
 @pytest.mark.asyncio
-async def test_what_vanished_while_the_watch_was_away_is_forgotten(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_what_vanished_while_the_watch_was_away_is_forgotten() -> None:
     """kopf alone would keep it for ever: the new listing does not show it, nor does an event."""
-    monkeypatch.setattr(watches, "SETTLE_SECONDS", 0.2)
     with fake_api() as fake:
         serve_the_kinds(fake)
         kept = deployment(uid="kept", name="kept")
@@ -157,6 +172,6 @@ async def test_a_stream_that_breaks_off_is_resumed_where_it_was() -> None:
             resumed = lambda: fake.methods(path("ocrservices")).count("WATCH") >= 2  # noqa: E731
             await stage.until(resumed)
             assert fake.methods(path("ocrservices")).count("GET") == 1
-            assert stage.cache.service(KEY) is not None
+            await stage.until(lambda: stage.cache.service(KEY) is not None)
     asked = [asked for asked in fake.asked if asked.path == path("ocrservices")]
     assert asked[-1].query["resourceVersion"] == "123"

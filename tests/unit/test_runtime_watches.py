@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
-
 import pytest
 from fake_api import Clock
 from yarl import URL
 
 from ocr_operator.runtime.health import STUCK_KEY_SECONDS, Health
 from ocr_operator.runtime.metrics import Metrics
-from ocr_operator.runtime.watches import QUIET_SECONDS, SILENT_SECONDS, WatchMonitor, watch_of
+from ocr_operator.runtime.watches import SILENT_SECONDS, WatchMonitor, watch_of
 from ocr_operator.runtime.workqueue import WorkQueue
 
 PODS = "https://api.test/api/v1/pods?limit=500"
@@ -23,23 +19,19 @@ class Stage:
     def __init__(self) -> None:
         self.clock = Clock()
         self.swept: list[tuple[str, str | None, float]] = []
-        self._calls: list[Callable[[], None]] = []
-        self.monitor = WatchMonitor(
-            lambda *swept: self.swept.append(swept),
-            lambda _, call: self._calls.append(call),
-            self.clock,
-        )
+        self.monitor = WatchMonitor(lambda *swept: self.swept.append(swept), self.clock)
         self.monitor.expect(("pods", None))
 
-    def ask(self, url: str, status: int = 200) -> None:
+    def ask(self, url: str, status: int = 200, objects: int = 0) -> None:
         self.monitor.request_started(URL(url))
         self.clock.pass_(1)
         self.monitor.request_answered(URL(url), status)
+        if "watch" not in url:
+            self.monitor.page_read(URL(url), objects)
 
-    def settle(self) -> None:
-        for call in self._calls:
-            call()
-        self._calls.clear()
+    def handle(self, objects: int) -> None:
+        for _ in range(objects):
+            self.monitor.event_handled(initial=True)
 
 
 @pytest.fixture
@@ -72,7 +64,7 @@ def test_the_cache_is_filled_when_the_watch_begins(stage: Stage) -> None:
 
 
 def test_without_any_watch_nothing_is_ready() -> None:
-    assert not WatchMonitor(lambda *_: None, lambda *_: None).all_listed()
+    assert not WatchMonitor(lambda *_: None).all_listed()
 
 
 def test_a_watch_that_is_refused_has_not_begun(stage: Stage) -> None:
@@ -83,21 +75,21 @@ def test_a_watch_that_is_refused_has_not_begun(stage: Stage) -> None:
 
 def test_a_new_listing_is_swept_from_its_first_page_on(stage: Stage) -> None:
     began = stage.clock()
-    stage.ask(PODS)
-    stage.ask(PODS + "&continue=abc")
+    stage.ask(PODS, objects=2)
+    stage.handle(2)
+    stage.ask(PODS + "&continue=abc", objects=2)
+    stage.handle(1)
     stage.ask(PODS_WATCH)
     assert stage.swept == []
-    stage.settle()
+    stage.handle(1)
     assert stage.swept == [("pods", None, began)]
 
 
 def test_a_watch_that_is_only_resumed_sweeps_nothing(stage: Stage) -> None:
     stage.ask(PODS)
     stage.ask(PODS_WATCH)
-    stage.settle()
     stage.swept.clear()
     stage.ask(PODS_WATCH)
-    stage.settle()
     assert stage.swept == []
 
 
@@ -106,25 +98,18 @@ def test_a_listing_that_is_broken_off_counts_from_its_next_try(stage: Stage) -> 
     began = stage.clock()
     stage.ask(PODS)
     stage.ask(PODS_WATCH)
-    stage.settle()
     assert stage.swept == [("pods", None, began)]
 
 
-@pytest.mark.asyncio
-async def test_the_work_begins_when_no_object_of_a_listing_comes_any_more() -> None:
-    begun = time.monotonic()
-    monitor = WatchMonitor(lambda *_: None, lambda *_: None)
-    monitor.expect(("pods", None))
-    filling = asyncio.ensure_future(monitor.fill())
-    monitor.request_answered(URL(PODS_WATCH), 200)
-    for _ in range(10):
-        await asyncio.sleep(QUIET_SECONDS / 5)
-        monitor.event_arrived(initial=True)
-        monitor.event_arrived(initial=False)
-        assert not monitor.filled.is_set()
-    await monitor.filled.wait()
-    assert time.monotonic() - begun >= 3 * QUIET_SECONDS
-    filling.cancel()
+def test_the_work_begins_when_every_object_of_the_listings_is_handled(stage: Stage) -> None:
+    stage.ask(PODS, objects=2)
+    stage.ask(PODS_WATCH)
+    stage.handle(1)
+    stage.monitor.event_handled(initial=False)
+    stage.clock.pass_(3600)
+    assert not stage.monitor.filled.is_set()
+    stage.handle(1)
+    assert stage.monitor.filled.is_set()
 
 
 def test_each_request_is_a_sign_of_life(stage: Stage) -> None:
@@ -156,9 +141,10 @@ def test_health_notices_a_key_that_nobody_takes(stage: Stage) -> None:
 def test_the_operator_is_ready_when_the_cache_is_full_and_it_does_not_stop(stage: Stage) -> None:
     health = Health(stage.monitor, WorkQueue(stage.clock), Metrics(), stage.clock)
     assert health.unready() == ["waiting for pods in all namespaces"]
+    stage.ask(PODS, objects=1)
     stage.ask(PODS_WATCH)
     assert health.unready() == ["waiting for the cache"]
-    stage.monitor.filled.set()
+    stage.handle(1)
     assert health.unready() == []
     health.stopping = True
     assert health.unready() == ["stopping"]

@@ -117,7 +117,7 @@ def build(
             log.info("%s vanished while its watch was interrupted", plural, extra={"key": str(key)})
             queue.add(key)
 
-    watches = WatchMonitor(forget_what_was_not_listed, _later)
+    watches = WatchMonitor(forget_what_was_not_listed)
     return Operator(
         settings=settings,
         parts=parts,
@@ -125,7 +125,7 @@ def build(
         kinds=kinds,
         watches=watches,
         health=Health(watches, queue, metrics),
-        login=Login(configuration, watches.trace()),
+        login=Login(configuration, watches),
         stop=asyncio.Event(),
     )
 
@@ -147,7 +147,7 @@ async def _operate(
     workers = [start(work_on_a_full_cache()) for _ in range(operator.settings.workers)]
     writer = start(parts.profiles.run())
     readers = [start(parts.scraper.run(pods)) for _ in range(PARALLEL)]
-    forever = (parts.recorder.run(), operator.watches.fill(), _resync(operator))
+    forever = (parts.recorder.run(), _resync(operator))
     others = [*readers, *(start(task) for task in forever)]
     stop_watching = asyncio.Event()
     # Last: when kopf ends it cancels every task that began after it. And no child of the group,
@@ -238,10 +238,6 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-
-
-def _later(delay: float, call: Any) -> object:
-    return asyncio.get_running_loop().call_later(delay, call)
 
 
 def _now() -> datetime:

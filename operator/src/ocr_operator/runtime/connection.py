@@ -15,6 +15,8 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config.incluster_config import load_incluster_config
 from kubernetes.aio.config.kube_config import load_kube_config
 
+from ocr_operator.runtime.watches import WatchMonitor
+
 USER_AGENT = "ocr-operator"
 LOGIN_PAUSE_SECONDS = 5.0
 """Between two logins. kopf logs in again after each 401 and at once: with a token the API server
@@ -48,9 +50,9 @@ class Login:
     """kopf's way in: a session of our own, so that the watches can be observed from
     outside."""
 
-    def __init__(self, configuration: Configuration, trace: aiohttp.TraceConfig) -> None:
+    def __init__(self, configuration: Configuration, watches: WatchMonitor) -> None:
         self._configuration = configuration
-        self._trace = trace
+        self._watches = watches
         self._last = float("-inf")
 
     async def login(self, **_: Any) -> kopf.AiohttpSession:
@@ -64,7 +66,8 @@ class Login:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl()),
             headers={"User-Agent": USER_AGENT} | ({"Authorization": token} if token else {}),
-            trace_configs=[self._trace],
+            trace_configs=[self._watches.trace()],
+            response_class=self._watches.responses(),
             read_bufsize=2**21,
         )
         return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)

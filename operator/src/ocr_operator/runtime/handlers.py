@@ -110,8 +110,10 @@ async def _seen(
     body: kopf.Body,
     **_: Any,
 ) -> None:
-    watches.event_arrived(initial=type is None)
-    kind.see(type, body, queue.add)
+    try:
+        kind.see(type, body, queue.add)
+    finally:
+        watches.event_handled(initial=type is None)
 
 
 def _child(cache: Cache, kind: ChildKind) -> Watched:

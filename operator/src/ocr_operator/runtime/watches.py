@@ -1,8 +1,9 @@
 """How kopf's watches fare, seen from their HTTP requests.
 
-kopf tells neither when it heard from a watch last nor that it listed anew. Both are needed: a watch
-that is silent for too long fails `/healthz`, and after a new listing what it did not show has to be
-forgotten.
+kopf tells neither when it heard from a watch last nor that it listed anew, nor when it has handed
+over what a listing showed: each object to a task of its own. All of it is needed: a watch that is
+silent for too long fails `/healthz`, before a listing is in the cache nothing may be decided, and
+after a new one what it did not show has to be forgotten.
 """
 
 from __future__ import annotations
@@ -21,15 +22,6 @@ SERVER_TIMEOUT_SECONDS = 120
 bookmarks, which kopf swallows. Resuming lists nothing and loses nothing."""
 SILENT_SECONDS = 360.0
 """A watch that asked for nothing for so long is dead: three times the above."""
-QUIET_SECONDS = 0.3
-"""Without an object of a listing, after all listings have ended: then all of them have arrived."""
-FILL_SECONDS = 30.0
-"""After that the work begins in any case: what is missing in the cache is looked up before it is
-made, so it costs requests and no harm."""
-SETTLE_SECONDS = 30.0
-"""Between the end of a listing and forgetting what it did not show: kopf hands the objects of a
-listing to one task each, and all of them have to have run. One that is late is only seen again
-later."""
 
 Watch = tuple[str, str | None]
 """Plural and namespace; None is all namespaces."""
@@ -45,24 +37,26 @@ class _State:
 class WatchMonitor:
     """Follows each watch by its requests: a listing, then a watch from there, and so on.
 
-    `listed_anew(plural, namespace, since)` is called when a listing that began at `since` has
-    settled.
+    `listed_anew(plural, namespace, since)` is called when every object of a listing that began at
+    `since` is in the cache.
     """
 
     def __init__(
         self,
         listed_anew: Callable[[str, str | None, float], None],
-        later: Callable[[float, Callable[[], None]], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listed_anew = listed_anew
-        self._later = later
         self._clock = clock
         self._states: dict[Watch, _State] = {}
-        self._last_listed = clock()
-        self._listed = asyncio.Event()
+        self._on_the_way = 0
+        """Objects that listings have shown and no handler has seen yet. There is no deadline: if
+        one is lost `/readyz` says so, and `/healthz` in the end, as the OcrServices wait."""
+        self._ended: list[tuple[Watch, float]] = []
+        """Listings that are read to their end, with the time they began."""
         self.filled = asyncio.Event()
-        """Set when the objects of the first listings are in the cache."""
+        """Set when the objects of the first listings are in the cache. To begin earlier is to
+        decide as if there were no pods and no measured starts."""
 
     def expect(self, *watches: Watch) -> None:
         """These watches have to be there."""
@@ -77,23 +71,23 @@ class WatchMonitor:
         trace.on_request_exception.append(self._failed)
         return trace
 
-    def event_arrived(self, *, initial: bool) -> None:
-        """A handler was called; `initial` for an object of a listing."""
-        if initial:
-            self._last_listed = self._clock()
+    def responses(self) -> type[aiohttp.ClientResponse]:
+        """For the same session: answers that tell how many objects a page of a listing has."""
+        count = self.page_read
 
-    async def fill(self) -> None:
-        """Set `filled` when it is time, then go on for ever."""
-        await self._listed.wait()
-        self._last_listed = self._clock()
-        end = self._last_listed + FILL_SECONDS
-        while True:
-            left = min(end, self._last_listed + QUIET_SECONDS) - self._clock()
-            if left <= 0:
-                break
-            await asyncio.sleep(left)
-        self.filled.set()
-        await asyncio.Event().wait()
+        class Page(aiohttp.ClientResponse):
+            async def json(self, **options: Any) -> Any:
+                found = await super().json(**options)
+                count(self.url, len(found.get("items") or ()))
+                return found
+
+        return Page
+
+    def event_handled(self, *, initial: bool) -> None:
+        """A handler has ended; `initial` for an object of a listing."""
+        if initial:
+            self._on_the_way -= 1
+            self._settle()
 
     def all_listed(self) -> bool:
         """Whether every expected watch has begun, and so every kind was listed once."""
@@ -124,24 +118,36 @@ class WatchMonitor:
         if "watch" not in url.query and "continue" not in url.query:
             state.listing_since = state.heard
 
+    def page_read(self, url: URL, objects: int) -> None:
+        """kopf goes through the objects of a page next; each comes to a handler once."""
+        if self._state(url) is not None:
+            self._on_the_way += objects
+
     def request_answered(self, url: URL, status: int) -> None:
         """A watch that is accepted ends the listing before it."""
-        state = self._state(url)
-        if state is None:
+        watch, state = watch_of(url), self._state(url)
+        if watch is None or state is None:
             return
         state.heard = self._clock()
         if "watch" in url.query and status == 200:
-            self._begin(watch_of(url), state)
+            self._begin(watch, state)
 
-    def _begin(self, watch: Watch | None, state: _State) -> None:
+    def _begin(self, watch: Watch, state: _State) -> None:
         since, state.listing_since = state.listing_since, None
         state.listed = True
-        if self.all_listed():
-            self._listed.set()
-        if watch is None or since is None:
+        if since is not None:
+            self._ended.append((watch, since))
+        self._settle()
+
+    def _settle(self) -> None:
+        """What there is to do when all that was listed is in the cache."""
+        if self._on_the_way:
             return
-        plural, namespace = watch
-        self._later(SETTLE_SECONDS, lambda: self._listed_anew(plural, namespace, since))
+        ended, self._ended = self._ended, []
+        for (plural, namespace), since in ended:
+            self._listed_anew(plural, namespace, since)
+        if self.all_listed():
+            self.filled.set()
 
     def _state(self, url: URL) -> _State | None:
         watch = watch_of(url)
