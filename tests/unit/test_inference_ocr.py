@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from ocr_inference.api.ocr.answer import make_answer
 from ocr_inference.api.ocr.router import accepted
 from ocr_inference.api.ocr.schema import parse_form
 from ocr_inference.api.ocr.service import _nothing_read, confident
 from ocr_inference.errors import PublicError
-from ocr_inference.pipeline.page import Block, ConfidenceSource, Line, PageText
+from ocr_inference.pipeline.format import as_body
+from ocr_inference.pipeline.page import (
+    Block,
+    ConfidenceSource,
+    Line,
+    Page,
+    PageStatus,
+    PageText,
+)
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 
@@ -76,6 +87,20 @@ def test_sure_pages_stay_as_they_are() -> None:
 def test_an_engine_without_confidence_is_not_filtered() -> None:
     page = text(1.0, source=ConfidenceSource.NONE)
     assert confident(page, 0.99) is page
+
+
+def test_an_answer_made_page_by_page_is_that_of_all_pages() -> None:
+    empty = PageText((), ConfidenceSource.ENGINE)
+    pages = (
+        Page(1, 0, 0, 200, PageStatus.FAILED, error='"no"'),
+        Page(2, 9, 9, 200, text=text(0.2, 0.9)),
+        Page(3, 9, 9, 200, text=empty),
+        Page(4, 9, 9, 200, text=text(0.7)),
+    )
+    form = parse_form({"min_confidence": ["0.5"]})
+    for some in ((), pages[:1], pages):
+        body = json.loads(make_answer(some, form, {"id": "x"}).json())
+        assert body == {"id": "x", "warnings": [], **as_body(some, frozenset(form.include))}
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,55 @@ def as_body(pages: Sequence[Page], include: frozenset[str]) -> dict[str, Any]:
     return {
         "text": as_text(pages),
         "markdown": as_markdown(pages),
-        "results": [result for page in pages for result in _results(page)],
-        "pages": [_page_body(page, include) for page in pages],
+        "results": [result for page in pages for result in page_results(page)],
+        "pages": [page_body(page, include) for page in pages],
     }
+
+
+def page_results(page: Page) -> list[dict[str, Any]]:
+    """One entry per line, or per block where the engine knows no lines."""
+    source = page.text.confidence_source if page.text else ConfidenceSource.NONE
+    return [
+        {
+            "text": text,
+            **_place(part),
+            "confidence": round(part.confidence, 4),
+            "confidence_source": source.value,
+            "page": page.number,
+        }
+        for block in _blocks(page)
+        for part in block.lines or (block,)
+        if (text := _clean(part.text).strip())
+    ]
+
+
+def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
+    """One entry of `pages`; `include` as for `as_body`."""
+    body: dict[str, Any] = {
+        "page": page.number,
+        "width": page.width,
+        "height": page.height,
+        "dpi": page.dpi,
+        "status": page.status.value,
+    }
+    if page.error is not None:
+        body["error"] = page.error
+    if "blocks" in include:
+        body["blocks"] = [_block_body(number, block) for number, block in _numbered(page)]
+    if "lines" in include:
+        body["lines"] = [
+            {
+                "block": number,
+                "text": _clean(line.text),
+                **_place(line),
+                "confidence": round(line.confidence, 4),
+            }
+            for number, block in _numbered(page)
+            for line in block.lines
+        ]
+    if "timings" in include:
+        body["timings_ms"] = page.timings_ms
+    return body
 
 
 def _blocks(page: Page) -> tuple[Block, ...]:
@@ -71,49 +117,6 @@ def _escaped(text: str) -> str:
     text = _UNDERSCORE.sub(r"\\_", text)
     text = _LINE_START.sub(r"\1\\\2", text)
     return _LIST_NUMBER.sub(r"\1\\\2", text)
-
-
-def _results(page: Page) -> Iterator[dict[str, Any]]:
-    """One entry per line, or per block where the engine knows no lines."""
-    source = page.text.confidence_source if page.text else ConfidenceSource.NONE
-    for block in _blocks(page):
-        for part in block.lines or (block,):
-            if text := _clean(part.text).strip():
-                yield {
-                    "text": text,
-                    **_place(part),
-                    "confidence": round(part.confidence, 4),
-                    "confidence_source": source.value,
-                    "page": page.number,
-                }
-
-
-def _page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "page": page.number,
-        "width": page.width,
-        "height": page.height,
-        "dpi": page.dpi,
-        "status": page.status.value,
-    }
-    if page.error is not None:
-        body["error"] = page.error
-    if "blocks" in include:
-        body["blocks"] = [_block_body(number, block) for number, block in _numbered(page)]
-    if "lines" in include:
-        body["lines"] = [
-            {
-                "block": number,
-                "text": _clean(line.text),
-                **_place(line),
-                "confidence": round(line.confidence, 4),
-            }
-            for number, block in _numbered(page)
-            for line in block.lines
-        ]
-    if "timings" in include:
-        body["timings_ms"] = page.timings_ms
-    return body
 
 
 def _numbered(page: Page) -> Iterator[tuple[int, Block]]:

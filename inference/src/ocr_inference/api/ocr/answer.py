@@ -1,73 +1,75 @@
 """The JSON answer and the stored document, put together from what was read.
 
-All of it is slow for a long document and is called in a thread, so that probes are answered.
+All of it takes seconds for a long document and is called in a thread. Page by page and straight to
+JSON: the encoder holds the interpreter lock until it is done, and so does the garbage collector for
+as many objects as there are. Probes would go unanswered meanwhile.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.engine.decoder import Inspection
-from ocr_inference.pipeline.format import as_body
+from ocr_inference.pipeline.format import as_markdown, as_text, page_body, page_results
 from ocr_inference.pipeline.page import ConfidenceSource, Page
 from ocr_inference.sources.upload import Upload
 
-_APART = 2
-"""Levels of the answer that are encoded piece by piece: its keys, and the entries of each list."""
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`about` is what is said beside the pages; `results` and `pages` are JSON."""
+
+    about: dict[str, Any]
+    text: str
+    markdown: str
+    results: str
+    pages: str
+
+    def json(self) -> str:
+        return _object(
+            {name: _dump(value) for name, value in self.about.items()}
+            | {"text": _dump(self.text), "markdown": _dump(self.markdown)}
+            | {"results": self.results, "pages": self.pages}
+        )
 
 
-def answer_body(pages: tuple[Page, ...], form: OcrForm, about: dict[str, Any]) -> dict[str, Any]:
-    """The body of the answer; `about` is what it says beside the pages."""
-    return {
-        **about,
-        **as_body(pages, frozenset(form.include)),
-        "warnings": _warnings(pages, form),
-    }
+def make_answer(pages: tuple[Page, ...], form: OcrForm, about: dict[str, Any]) -> Answer:
+    include = frozenset(form.include)
+    # Without the brackets: a list of each page makes one list of all.
+    results = (_dump(page_results(page))[1:-1] for page in pages)
+    return Answer(
+        about={**about, "warnings": _warnings(pages, form)},
+        text=as_text(pages),
+        markdown=as_markdown(pages),
+        results=f"[{','.join(filter(None, results))}]",
+        pages=f"[{','.join(_dump(page_body(page, include)) for page in pages)}]",
+    )
 
 
-def encoded(body: dict[str, Any]) -> bytes:
-    """JSON in UTF-8."""
-    return "".join(_pieces(body, _APART)).encode()
-
-
-def document(body: dict[str, Any], created: datetime, upload: Upload, found: Inspection) -> bytes:
+def document(answer: Answer, created: datetime, upload: Upload, found: Inspection) -> bytes:
     """What is stored of a request: the answer, and what was sent without its content."""
-    whole = {
-        "created_at": created.isoformat(),
-        "input": {
-            "name": upload.name,
-            "bytes": upload.size,
-            "sha256": upload.sha256,
-            "media_type": found.media_type,
-            "page_count": found.page_count,
-        },
-        "result": body,
+    sent = {
+        "name": upload.name,
+        "bytes": upload.size,
+        "sha256": upload.sha256,
+        "media_type": found.media_type,
+        "page_count": found.page_count,
     }
-    return "".join(_pieces(whole, _APART + 1)).encode()
+    values = {
+        "created_at": _dump(created.isoformat()),
+        "input": _dump(sent),
+        "result": answer.json(),
+    }
+    return _object(values).encode()
 
 
-def _pieces(value: Any, levels: int) -> Iterator[str]:
-    """The C encoder holds the interpreter lock until it is done: for a long document so long that
-    probes would go unanswered. Between two pieces the event loop has its turn."""
-    if levels and isinstance(value, dict):
-        entries = ((f"{_dump(name)}:", entry) for name, entry in value.items())
-        yield from _joined("{", entries, "}", levels)
-    elif levels and isinstance(value, list):
-        yield from _joined("[", (("", entry) for entry in value), "]", levels)
-    else:
-        yield _dump(value)
-
-
-def _joined(begin: str, entries: Iterable[tuple[str, Any]], end: str, levels: int) -> Iterator[str]:
-    yield begin
-    for index, (head, entry) in enumerate(entries):
-        yield f",{head}" if index else head
-        yield from _pieces(entry, levels - 1)
-    yield end
+def _object(values: Mapping[str, str]) -> str:
+    return f"{{{','.join(f'{_dump(name)}:{value}' for name, value in values.items())}}}"
 
 
 def _dump(value: Any) -> str:

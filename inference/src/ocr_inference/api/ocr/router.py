@@ -13,7 +13,7 @@ from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
-from ocr_inference.api.ocr.answer import encoded
+from ocr_inference.api.ocr.answer import Answer
 from ocr_inference.api.ocr.schema import OcrAnswer, OcrForm, Output, form_schema, parse_form
 from ocr_inference.api.problem import Problem
 from ocr_inference.errors import PublicError
@@ -77,8 +77,8 @@ async def read_document(
     timings = request.scope["state"]["timings"]
     timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
     total_ms = (time.monotonic() - began) * 1000
-    body = await services.ocr.answer(reading, upload, form, services.model_name, total_ms)
-    return await asyncio.to_thread(_respond, body, form, request.headers)
+    answer = await services.ocr.answer(reading, upload, form, services.model_name, total_ms)
+    return await asyncio.to_thread(_respond, answer, form, request.headers)
 
 
 def _announced(request: Request, services: Services) -> int:
@@ -107,18 +107,18 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _respond(body: dict[str, Any], form: OcrForm, headers: Headers) -> Response:
+def _respond(answer: Answer, form: OcrForm, headers: Headers) -> Response:
     # For the formats that are only text: what the JSON answer says beside it.
-    extra = {"X-OCR-Status": body["status"]}
-    if body["warnings"]:
-        extra["X-OCR-Warnings"] = ", ".join(warning["code"] for warning in body["warnings"])
+    extra = {"X-OCR-Status": answer.about["status"]}
+    if warnings := answer.about["warnings"]:
+        extra["X-OCR-Warnings"] = ", ".join(warning["code"] for warning in warnings)
     match form.output or accepted(headers.get("accept", "")):
         case "text":
-            return PlainTextResponse(body["text"], headers=extra)
+            return PlainTextResponse(answer.text, headers=extra)
         case "markdown":
-            return Response(body["markdown"], media_type="text/markdown", headers=extra)
+            return Response(answer.markdown, media_type="text/markdown", headers=extra)
         case _:
-            return Response(encoded(body), media_type="application/json", headers=extra)
+            return Response(answer.json(), media_type="application/json", headers=extra)
 
 
 def accepted(header: str) -> Output:

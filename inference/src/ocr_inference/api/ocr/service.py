@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ocr_inference.api.ocr.answer import answer_body, document
+from ocr_inference.api.ocr.answer import Answer, document, make_answer
 from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.engine.decoder import Decoder, Inspection
 from ocr_inference.errors import PublicError
@@ -129,36 +129,36 @@ class OcrService:
 
     async def answer(
         self, reading: Reading, upload: Upload, form: OcrForm, model: str, total_ms: float
-    ) -> dict[str, Any]:
-        """The JSON body, with the place where it is kept when it is."""
+    ) -> Answer:
+        """The answer, which says where it is kept when it is."""
         about = _about(reading, upload, self._metrics.engine, model, total_ms)
-        body = await asyncio.to_thread(answer_body, reading.pages, form, about)
+        answer = await asyncio.to_thread(make_answer, reading.pages, form, about)
         if form.save_to_s3 == "false":
-            return body
+            return answer
         for name, sink in self._sinks.items():
             if sink.configured:
-                await self._store(name, sink, body, reading, upload, form)
-        return body
+                await self._store(name, sink, answer, reading, upload, form)
+        return answer
 
     async def _store(
         self,
         name: str,
         sink: S3Sink | FolderSink,
-        body: dict[str, Any],
+        answer: Answer,
         reading: Reading,
         upload: Upload,
         form: OcrForm,
     ) -> None:
-        kept = await asyncio.to_thread(document, body, reading.created, upload, reading.found)
+        kept = await asyncio.to_thread(document, answer, reading.created, upload, reading.found)
         remaining = reading.deadline - time.monotonic()
         try:
             stored = await sink.store(reading.identifier, reading.created, kept, remaining)
         except StoreFailed as error:
             if form.save_to_s3 == "required":
                 raise PublicError(502, f"{name}_failed", str(error)) from error
-            body["warnings"].append({"code": f"{name}_failed", "message": str(error)})
+            answer.about["warnings"].append({"code": f"{name}_failed", "message": str(error)})
         else:
-            body[name] = asdict(stored)
+            answer.about[name] = asdict(stored)
 
 
 def _works(
