@@ -221,8 +221,26 @@ def test_a_warning_is_read_again_every_minute() -> None:
 
 
 def test_after_a_restart_a_degraded_service_is_read_again() -> None:
-    degraded = view(status={"conditions": [{"type": "Degraded", "status": "True"}]})
+    warned = {"type": "Degraded", "status": "True", "reason": "SecretMissing", "message": "No."}
+    degraded = view(status={"conditions": [warned | {"lastTransitionTime": NOW}]})
     assert due(READY, profiles=(KNOWN,), service=degraded) == [30.0]
+
+
+@pytest.mark.parametrize(
+    ("read", "changes", "again"),
+    [
+        (reading(READY, document()), {}, 303.0),
+        (reading(READY, WARNED), {}, 63.0),
+        (reading(READY, failures=1), {"profiles": (KNOWN,)}, 303.0),
+        (reading(READY, failures=8), {}, 303.0),
+        (None, {"profiles": (KNOWN,)}, 30.0),
+    ],
+)
+def test_a_ready_pod_with_secrets_is_read_on_slowly(
+    read: DocumentReading | None, changes: dict[str, Any], again: float
+) -> None:
+    (scrape,) = scrapes(world(READY, read, **changes), 8081, 2.0, LATER, watched=True)
+    assert scrape.due_at == NOW + seconds(again)
 
 
 # What is recommended from it.

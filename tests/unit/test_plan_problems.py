@@ -415,6 +415,45 @@ def test_a_warning_of_the_server_degrades_and_is_read_again_every_minute() -> No
     assert world.last.scrapes == ()
 
 
+SECRETS: dict[str, dict[str, Any]] = {
+    "keys": {"auth": {"tokenSecretRef": {"name": "keys"}}},
+    "credentials": {
+        "s3": {
+            "endpoint": "https://s3",
+            "bucket": "results",
+            "credentialsSecretRef": {"name": "s3"},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("fields", SECRETS.values(), ids=SECRETS.keys())
+def test_a_secret_that_is_deleted_under_a_ready_pod_is_noticed_and_so_is_its_return(
+    fields: dict[str, Any],
+) -> None:
+    world = cluster(**fields)
+    world.reconcile()
+    world.start_pods()
+    (name,) = world.pods
+    world.writes.clear()
+    for _ in range(3):
+        (scrape,) = world.reconcile().scrapes
+        assert scrape.due_at - world.now <= seconds(300)
+        world.now = max(world.now, scrape.due_at)
+        world.read(name, document())
+    assert not world.writes
+
+    world.read(name, WARNED)
+    (scrape,) = world.reconcile().scrapes
+    assert world.condition("Degraded")["reason"] == "SecretMissing"
+    assert scrape.due_at == world.now + seconds(60)
+    world.now = scrape.due_at
+    world.read(name, document())
+    world.reconcile()
+    assert world.condition("Degraded")["status"] == "False"
+    assert world.writes == {"status": 2}
+
+
 def test_a_loaded_server_without_its_keys_is_not_ready_and_says_where_to_look() -> None:
     world = starting()
     (name,) = world.pods

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ocr_operator.core import image
+from ocr_operator.core import image, reasons
 from ocr_operator.core.actions import Scrape
 from ocr_operator.core.observed import DocumentReading, Observed, PodView
 from ocr_operator.core.quantity import plain
 from ocr_operator.core.resolve import Resolved
+from ocr_operator.core.written import read_status, written_condition
 from ocr_operator.startup.profile import Profile, knows
 from ocr_operator.startup.sample import (
     Document,
@@ -30,6 +31,9 @@ READ_SHARE = 1 / 10
 SHORTEST_READ_SECONDS = 2.0
 WARNING_READ_SECONDS = 60.0
 """A missing Secret is noticed when it has appeared within a minute."""
+WATCH_READ_SECONDS = 300.0
+"""Of a ready pod with Secrets, which may be deleted under it: a thousand services cost 3 readings a
+second and no reconcile. Without its keys a pod is not ready, and is read more often by itself."""
 LONGEST_READ_SECONDS = 300.0
 """Back-off of a pod that does not answer."""
 ATTEMPTS_WHEN_READY = 2
@@ -94,11 +98,14 @@ def new_starts(
     return tuple(found)
 
 
-def scrapes(observed: Observed, port: int, center: float, now: datetime) -> tuple[Scrape, ...]:
-    """Documents that are to be read, with the moment from which on."""
+def scrapes(
+    observed: Observed, port: int, center: float, now: datetime, *, watched: bool = False
+) -> tuple[Scrape, ...]:
+    """Documents that are to be read, with the moment from which on. `watched` are those that may
+    warn of something after all was well."""
     found = []
     for pod in living(observed):
-        due_at = _due_at(observed, pod, center, now)
+        due_at = _due_at(observed, pod, center, now, watched)
         if due_at is not None and pod.pod_ip:
             found.append(Scrape(pod.container_id, pod.pod_ip, port, due_at))
     return tuple(found)
@@ -198,13 +205,15 @@ def _known_container(observed: Observed, pod: PodView) -> bool:
     return bool(pod.container_id) and _in_a_profile(observed, pod.container_id)
 
 
-def _due_at(observed: Observed, pod: PodView, center: float, now: datetime) -> datetime | None:
+def _due_at(
+    observed: Observed, pod: PodView, center: float, now: datetime, watched: bool
+) -> datetime | None:
     """When the document of this pod is to be read next; None when nothing of it is needed."""
     if pod.started_at is None or not pod.container_id:
         return None
     reading = observed.readings.get(pod.container_id)
     if pod.ready:
-        return _due_when_ready(observed, pod, reading, now)
+        return _due_when_ready(observed, pod, reading, now, watched)
     if reading is None:
         return now
     interval = max(SHORTEST_READ_SECONDS, center * READ_SHARE)
@@ -212,19 +221,15 @@ def _due_at(observed: Observed, pod: PodView, center: float, now: datetime) -> d
 
 
 def _due_when_ready(
-    observed: Observed, pod: PodView, reading: DocumentReading | None, now: datetime
+    observed: Observed, pod: PodView, reading: DocumentReading | None, now: datetime, watched: bool
 ) -> datetime | None:
     if reading is None:
-        # After a restart of the operator: what it warned of has to be asked again.
-        return None if _known_container(observed, pod) and not _warned(observed) else now
+        return None if not watched and _told(observed, pod) else now
     if reading.document is not None and reading.document.warnings:
         return _after(reading, WARNING_READ_SECONDS)
-    if _is_ready(reading.document):
-        return None
-    if _known_container(observed, pod) and not _warned(observed):
-        return None
-    if reading.failures >= ATTEMPTS:
-        return None
+    silent = reading.failures >= ATTEMPTS
+    if silent or _is_ready(reading.document) or _told(observed, pod):
+        return _after(reading, WATCH_READ_SECONDS) if watched else None
     became_ready = pod.containers_ready_at
     unread = became_ready is not None and reading.read_at < became_ready and not reading.failures
     return now if unread else _after(reading, SHORTEST_READ_SECONDS)
@@ -237,12 +242,12 @@ def _after(reading: DocumentReading, interval: float) -> datetime:
     return reading.read_at + timedelta(seconds=pause)
 
 
-def _warned(observed: Observed) -> bool:
-    """Whether the status says that the service is degraded: by what, only the document can tell."""
-    return any(
-        entry.get("type") == "Degraded" and entry.get("status") == "True"
-        for entry in observed.service.status.get("conditions") or ()
-    )
+def _told(observed: Observed, pod: PodView) -> bool:
+    """Whether a ready pod was read by an operator before this one, which saw nothing wrong. Where
+    the status says that the service is degraded, only the document can tell by what."""
+    degraded = written_condition(read_status(observed.service.status), reasons.DEGRADED)
+    fine = degraded is None or degraded.status != "True"
+    return fine and _known_container(observed, pod)
 
 
 def _is_ready(document: Document | None) -> bool:

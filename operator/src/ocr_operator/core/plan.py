@@ -156,6 +156,7 @@ def _report(situation: Situation, changes: tuple[Apply, ...]) -> Plan:
         template.port(rendered.template),
         rendered.numbers.center,
         situation.now,
+        watched=template.has_secrets(rendered.template),
     )
     moments = (settled, check_again_at(situation), _look_again_at(situation))
     events = change_events(changes)

@@ -67,6 +67,11 @@ def uses_gpu(template: Json) -> bool:
     return environment(template, "OCR_DEVICE").startswith("gpu")
 
 
+def has_secrets(template: Json) -> bool:
+    """Whether keys or credentials are mounted, which may be deleted at any time."""
+    return any("secret" in volume for volume in template["spec"].get("volumes", ()))
+
+
 def device(template: Json) -> tuple[str, int]:
     """Resource and number of the devices it asks for; only these have a domain in their name."""
     limits = server(template).get("resources", {}).get("limits", {}) if uses_gpu(template) else {}
@@ -96,7 +101,8 @@ def readable(template: object) -> bool:
         return False
     try:
         read_probes(template), image(template), port(template), grace_period(template)
-        device(template), restarted_at(template), without_numbers(template), cpu_limit(template)
+        has_secrets(template), device(template), restarted_at(template)
+        without_numbers(template), cpu_limit(template)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         return False
     return True
