@@ -175,7 +175,7 @@ SERVED = [
     "ocr-operator.dev/ocrservices: get list watch",
     "ocr-operator.dev/ocrstartupprofiles: list watch",
 ]
-OWN = ("Role", "ocr-system", "ocr-operator.dev/ocrstartupprofiles: create patch")
+OWN = ("Role", "ocr-system", "ocr-operator.dev/ocrstartupprofiles: create patch delete")
 
 
 def test_its_rights_are_these_and_no_others(render: Render) -> None:

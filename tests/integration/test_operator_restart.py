@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from kube import Kube
 from kubeapi import condition, wait_for
-from operator_process import operator, starting
+from operator_process import SYSTEM, operator, starting
 from operator_stage import Room, Site, a_room, installed, profiles
+
+from ocr_operator.startup.profile import Profile, profile_manifest, record
+from ocr_operator.startup.sample import Source, Start, StartKey
 
 BURST = 20
 
@@ -119,6 +123,23 @@ def test_a_start_survives_the_end_of_the_operator_that_saw_it(site: Site, room: 
         for sample in profile.get("data", {}).get("samples", [])
     }
     assert {f"containerd://{pod.uid}" for pod in pods} <= written
+
+
+def test_profiles_that_nobody_used_for_long_are_deleted(site: Site) -> None:
+    def leave_behind(model: str, days: int) -> str:
+        key = StartKey(model, "1", "native", "registry.test/ocr", "e" * 64, "cpu")
+        at = datetime.now(UTC) - timedelta(days=days)
+        start = Start(f"containerd://{model}", at, 3.0, Source.DOCUMENT, 0.1)
+        body = profile_manifest(record(Profile(key), start), SYSTEM)
+        return str(site.api.create("ocrstartupprofiles", SYSTEM, body)["metadata"]["name"])
+
+    old, young = leave_behind("old", 365), leave_behind("young", 1)
+    with operator(site.kubeconfig, site.folder) as process:
+        gone = lambda: not site.api.find("ocrstartupprofiles", SYSTEM, old)  # noqa: E731
+        wait_for("the deletion", gone, 10)
+        assert site.api.find("ocrstartupprofiles", SYSTEM, young)
+        assert "expired" not in process.text()
+    site.api.delete("ocrstartupprofiles", SYSTEM, young)
 
 
 def test_an_api_server_that_is_unknown_is_waited_for(site: Site, room: Room) -> None:

@@ -95,6 +95,18 @@ async def test_the_status_is_applied_for_this_uid_only(wired: Wired) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_profile_is_deleted_as_it_was_seen(wired: Wired) -> None:
+    seen = {"namespace": "ocr-system", "name": "pp-ocr-1", "uid": "u-1", "resourceVersion": "7"}
+    await wired.api.delete_profile(seen)
+    [asked] = wired.fake.asked
+    assert asked.method == "DELETE"
+    assert asked.path == PROFILE.path("ocr-system", "pp-ocr-1")
+    assert asked.body == {"preconditions": {"uid": "u-1", "resourceVersion": "7"}}
+    count = wired.count("ocr_operator_api_writes_total", verb="delete", kind="OcrStartupProfile")
+    assert count == 1
+
+
+@pytest.mark.asyncio
 async def test_a_429_is_repeated_after_what_the_server_asks_for(wired: Wired) -> None:
     wired.fake.script(PATH, failure(429, "slow down", Retry_After="3"), Answer(body={"ok": True}))
     assert await wired.api.apply_child(KEY, change(force=True)) == {"ok": True}

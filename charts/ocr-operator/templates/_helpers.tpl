@@ -64,7 +64,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [ocr-operator.dev]
   resources: [ocrservices/status]
   verbs: [patch]
-# An apply that makes a new object needs both patch and create. Children go with their owner: nothing is deleted.
+# An apply that makes a new object needs both patch and create. Children go with their owner: none is deleted.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch]

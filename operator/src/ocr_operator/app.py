@@ -32,6 +32,7 @@ from ocr_operator.runtime.metrics import Metrics
 from ocr_operator.runtime.profiles import ProfileStore
 from ocr_operator.runtime.reconciler import Parts, Reconciler, work
 from ocr_operator.runtime.recorder import Recorder
+from ocr_operator.runtime.retention import retire
 from ocr_operator.runtime.scrape import PARALLEL, Scraper, open_session
 from ocr_operator.runtime.watches import WatchMonitor
 from ocr_operator.runtime.workqueue import WorkQueue
@@ -43,6 +44,8 @@ RESYNC_SECONDS = 600.0
 """Every OcrService is looked at that often, for what no event tells. It costs no write."""
 RESYNC_SPREAD_SECONDS = 60.0
 """The looks of one resync are spread over this time."""
+RETIRE_SECONDS = 3600.0
+"""Between two looks for profiles that have expired, after months: none is urgent."""
 DRAIN_SECONDS = 12.0
 """For the reconciles in work when the process is to end."""
 FLUSH_SECONDS = 5.0
@@ -147,7 +150,7 @@ async def _operate(
     workers = [start(work_on_a_full_cache()) for _ in range(operator.settings.workers)]
     writer = start(parts.profiles.run())
     readers = [start(parts.scraper.run(pods)) for _ in range(PARALLEL)]
-    forever = (parts.recorder.run(), _resync(operator))
+    forever = (parts.recorder.run(), _resync(operator), _retire(operator))
     others = [*readers, *(start(task) for task in forever)]
     stop_watching = asyncio.Event()
     # Last: when kopf ends it cancels every task that began after it. And no child of the group,
@@ -214,6 +217,15 @@ async def _resync(operator: Operator) -> None:
         for key in keys:
             operator.queue.add(key)
             await asyncio.sleep(RESYNC_SPREAD_SECONDS / len(keys))
+
+
+async def _retire(operator: Operator) -> None:
+    parts = operator.parts
+    await operator.watches.filled.wait()
+    # At the end it is set whatever the cache holds, and then every profile would seem unused.
+    while not operator.health.stopping:
+        await retire(parts.profiles, parts.cache, parts.api.delete_profile, parts.now())
+        await asyncio.sleep(RETIRE_SECONDS)
 
 
 async def _kinds_are_served(operator: Operator) -> bool:

@@ -112,6 +112,14 @@ class KubeApi:
         path = PROFILE.path(metadata["namespace"], metadata["name"])
         return await self._apply(PROFILE.kind, path, manifest, force=True)
 
+    async def delete_profile(self, metadata: Mapping[str, str]) -> None:
+        """Delete an OcrStartupProfile as it was seen: one that was written since is a
+        `Conflict`."""
+        seen = {name: metadata[name] for name in ("uid", "resourceVersion")}
+        path = PROFILE.path(metadata["namespace"], metadata["name"])
+        await self._call("DELETE", path, body={"preconditions": seen})
+        self._metrics.api_writes.labels("delete", PROFILE.kind).inc()
+
     async def create_event(self, manifest: Json) -> None:
         """An event; one that is there already was sent before its answer was lost."""
         path = EVENT.path(manifest["metadata"]["namespace"])
@@ -162,7 +170,8 @@ class KubeApi:
         query: list[tuple[str, str]] | None = None,
         body: Json | None = None,
     ) -> Json:
-        """Apply and get may be repeated as often as needed; events are, because they are named."""
+        """Everything may be repeated as often as needed: a delete then finds nothing, and an event
+        itself, because it is named."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._once(method, path, query, body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ocr_operator.core.observed import Key
@@ -32,6 +33,17 @@ Body = Mapping[str, Any]
 WRITE_INTERVAL_SECONDS = 5.0
 """Between two writes of one profile: a thousand pods of one model that start together are a few
 writes."""
+IDENTITY = ("namespace", "name", "uid", "resourceVersion")
+"""Which version of which object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A profile as the API server has it."""
+
+    profile: Profile
+    metadata: Mapping[str, str]
+    """Those of `IDENTITY`."""
 
 
 class ProfileStore:
@@ -46,7 +58,7 @@ class ProfileStore:
         self._namespace = namespace
         self._send = write
         self._clock = clock
-        self.watched: Store[Profile] = Store(clock)
+        self.watched: Store[Stored] = Store(clock)
         self.queue: WorkQueue[StartKey] = WorkQueue(clock)
         self._pending: dict[StartKey, dict[str, Start]] = {}
         self._merged: dict[StartKey, Profile] = {}
@@ -67,7 +79,8 @@ class ProfileStore:
                 extra={"profile": name},
             )
             return
-        self.watched.put(metadata["uid"], Key(self._namespace, name), version_of(body), profile)
+        stored = Stored(profile, {field: metadata[field] for field in IDENTITY})
+        self.watched.put(metadata["uid"], Key(self._namespace, name), version_of(body), stored)
         self._merged.pop(profile.key, None)
         self._prune(profile.key)
 
@@ -95,8 +108,15 @@ class ProfileStore:
 
     def of_model(self, model: str) -> tuple[Profile, ...]:
         """All profiles of the model, pending starts included."""
-        keys = {profile.key for profile in self.watched.items()} | self._pending.keys()
-        return tuple(self._profile(key) for key in sorted(keys) if key.model == model)
+        return tuple(self._profile(key) for key in sorted(self._keys()) if key.model == model)
+
+    def everything(self) -> tuple[Profile, ...]:
+        """All profiles, pending starts included."""
+        return tuple(self._profile(key) for key in sorted(self._keys()))
+
+    def stored(self, key: StartKey) -> Stored | None:
+        """The profile of the key as it was last seen; None when it was never written."""
+        return next(iter(self.watched.get(Key(self._namespace, profile_name(key)))), None)
 
     async def run(self) -> None:
         """Write what is due until the queue is closed."""
@@ -158,7 +178,11 @@ class ProfileStore:
         return profile
 
     def _shown(self, key: StartKey) -> Profile | None:
-        return next(iter(self.watched.get(Key(self._namespace, profile_name(key)))), None)
+        stored = self.stored(key)
+        return stored.profile if stored else None
+
+    def _keys(self) -> set[StartKey]:
+        return {stored.profile.key for stored in self.watched.items()} | self._pending.keys()
 
     def _prune(self, key: StartKey) -> None:
         """Forget pending starts that the profile holds, or has dropped already."""
