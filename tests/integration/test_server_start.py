@@ -28,6 +28,8 @@ SLOW_LOAD = {
     ]
 }
 
+AS_PID_1 = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
+
 
 def document(server: OcrServer) -> tuple[int, dict[str, Any]]:
     answer = server.get("/startupz")
@@ -158,10 +160,26 @@ def test_children_die_with_a_killed_server_and_its_files_are_swept_by_the_next(
         assert len(list((tmp_path / "tmp").iterdir())) == 1
 
 
+def test_as_pid_1_it_obeys_sigterm_while_it_imports_its_libraries(tmp_path: Path) -> None:
+    slow = tmp_path / "libraries"
+    slow.mkdir()
+    (slow / "typer.py").write_text(
+        "import pathlib, time; pathlib.Path('importing').touch(); time.sleep(60)"
+    )
+    server = start_server(tmp_path, prefix=AS_PID_1, pythonpath=slow)
+    try:
+        server.wait_for((tmp_path / "importing").exists)
+        os.kill(first_process(server), signal.SIGTERM)
+        assert server.process.wait(10) == 143
+    finally:
+        server.http.close()
+        server.process.kill()
+        server.process.wait()
+
+
 def test_as_pid_1_it_obeys_sigterm_and_ends_the_zombies_of_others(tmp_path: Path) -> None:
-    unshare = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
-    with running_server(tmp_path, prefix=unshare) as server:
-        first = int(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text())
+    with running_server(tmp_path, prefix=AS_PID_1) as server:
+        first = first_process(server)
         orphan = "import os, time; os.fork() or (os.setsid(), time.sleep(0.1), os._exit(0))"
         enter = ["nsenter", "-t", str(first), "-U", "-p", "-m", "--preserve-credentials"]
         subprocess.run([*enter, sys.executable, "-c", orphan], check=True)
@@ -170,6 +188,11 @@ def test_as_pid_1_it_obeys_sigterm_and_ends_the_zombies_of_others(tmp_path: Path
         assert server.get("/livez").status_code == 200
         os.kill(first, signal.SIGTERM)
         assert server.exit_code() == 0
+
+
+def first_process(server: OcrServer) -> int:
+    """PID 1 of the server's own namespace, by its number here."""
+    return int(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text())
 
 
 def zombies(parent: int) -> list[str]:

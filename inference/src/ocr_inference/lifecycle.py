@@ -15,9 +15,6 @@ from types import FrameType
 
 log = logging.getLogger("ocr_inference.lifecycle")
 
-EXIT_TERMINATED = 143
-"""SIGTERM before ready: nothing was promised, nothing is drained."""
-
 _REAP_EVERY_S = 5.0
 
 
@@ -65,15 +62,6 @@ class Lifecycle:
         except TimeoutError:
             log.warning("drain timeout", extra={"in_flight": self.in_flight})
         log.info("drained", extra={"seconds": round(time.monotonic() - began, 3)})
-
-
-def exit_on_sigterm() -> None:
-    """The first thing of all: as PID 1 a process without a handler is deaf to SIGTERM."""
-    signal.signal(signal.SIGTERM, _exit_now)
-
-
-def _exit_now(_number: int, _frame: FrameType | None) -> None:
-    os._exit(EXIT_TERMINATED)
 
 
 def handle_signals(

@@ -1,4 +1,4 @@
-"""The server's settings: one frozen object, made once in `__main__` and passed down.
+"""The server's settings: one frozen object, made once in `cli` and passed down.
 
 The names and defaults are those of `contract/environment.v1.json`; a test compares them both ways.
 """
