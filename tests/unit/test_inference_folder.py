@@ -95,6 +95,8 @@ def test_a_dead_volume_gets_no_more_time_than_the_request_has(
         ("/pods/1-2/volumes/kubernetes.io~empty-dir/output", True),
         ("/var/lib/kubelet/pods/1-2/volumes/kubernetes.io~csi/pvc-3/mount", False),
         ("/opt/local-path-provisioner/pvc-3", False),
+        # A cluster within a pod of another one.
+        ("/pods/1/volumes/kubernetes.io~empty-dir/docker/opt/local-path-provisioner/pvc-3", False),
         ("/", False),
     ],
 )

@@ -19,8 +19,8 @@ log = logging.getLogger("ocr_inference.folder")
 
 _THREADS = 4
 _MOUNTS = Path("/proc/self/mountinfo")
-_EMPTY_DIR = "/kubernetes.io~empty-dir/"
-"""In the path of every emptyDir on its node."""
+_EMPTY_DIR = "kubernetes.io~empty-dir"
+"""The folder that holds a pod's emptyDirs on its node."""
 
 _REASONS = {
     errno.ENOSPC: "The output folder is full.",
@@ -85,7 +85,7 @@ def goes_with_the_pod(folder: Path, mounts: Path = _MOUNTS) -> bool:
     roots = {Path(fields[4]): fields[3] for fields in map(str.split, lines)}
     folder = folder.absolute()
     nearest = next((roots[place] for place in (folder, *folder.parents) if place in roots), "")
-    return _EMPTY_DIR in nearest
+    return Path(nearest).parent.name == _EMPTY_DIR
 
 
 def _write(folder: Path, key: str, body: bytes) -> None:
