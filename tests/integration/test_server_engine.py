@@ -11,10 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ocr_server import OcrServer, pdf, picture, running_server
+from ocr_server import OcrServer, memory_limit, pdf, picture, running_server
 
 CRASHED = 'ocr_worker_restarts_total{reason="crashed",worker="engine"}'
 HUNG = 'ocr_worker_restarts_total{reason="hung",worker="engine"}'
+OUTGROWN = 'ocr_worker_restarts_total{reason="memory",worker="engine"}'
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,29 @@ def test_an_engine_lost_in_a_call_that_cannot_be_replaced_is_not_alive(
         counters.write_text(whole)
         server.wait_for(lambda: server.get("/livez").status_code == 200)
         assert server.read(picture()).status_code == 200
+
+
+def test_an_engine_that_outgrows_the_container_is_replaced_and_no_page_is_lost(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    script = {"leak_mib": 60, "text": "{count}"}
+    with running_server(tmp_path, script, prefix=memory_limit(200 << 20)) as server:
+        requests = [pool.submit(server.read, pdf(2)) for _ in range(4)]
+        read = [page for request in requests for page in request.result().json()["pages"]]
+        assert [page["status"] for page in read] == ["ok"] * 8
+        assert server.metric(OUTGROWN) >= 2  # 170 MiB are not three pages
+        assert server.metric(CRASHED) == 0
+        server.wait_ready()
+        assert server.get("/livez").status_code == 200
+
+
+def test_a_model_that_needs_all_the_memory_is_not_replaced_for_ever(tmp_path: Path) -> None:
+    script = {"leak_mib": 60}
+    with running_server(tmp_path, script, prefix=memory_limit(60 << 20)) as server:
+        for _ in range(3):
+            assert server.read(picture()).status_code == 200
+        assert server.metric(OUTGROWN) == 0
+        assert "the model needs more" in server.log
 
 
 def test_an_idle_engine_that_ends_is_replaced(tmp_path: Path) -> None:

@@ -162,6 +162,14 @@ def small_disk(folder: Path, size: str, options: str = "rw") -> tuple[str, ...]:
     return ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(folder), size, options)
 
 
+def memory_limit(count: int) -> tuple[str, ...]:
+    """A prefix for a server that is told of a container's limit of so many bytes."""
+    told = (
+        'mount -t tmpfs tmpfs /sys/fs/cgroup && echo "$0" >/sys/fs/cgroup/memory.max && exec "$@"'
+    )
+    return ("unshare", "--map-root-user", "--mount", "sh", "-c", told, str(count))
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

@@ -12,6 +12,7 @@ import pytest
 
 from ocr_inference.engine import supervisor as module
 from ocr_inference.engine.host import Child
+from ocr_inference.engine.memory import MemoryBound
 from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
 from ocr_inference.startup import StartRecord
 
@@ -31,7 +32,15 @@ class SilentChild:
 
 def supervisor(child: SilentChild, spawn: Callable[[], SilentChild]) -> EngineSupervisor:
     record = StartRecord("scripted", "", "native", None, 0.0)
-    return EngineSupervisor(spawn, child, 0.0, record, 10.0, lambda _why: None)  # type: ignore[arg-type]
+    return EngineSupervisor(
+        spawn,  # type: ignore[arg-type]
+        child,  # type: ignore[arg-type]
+        0.0,
+        record,
+        10.0,
+        lambda _why: None,
+        MemoryBound(None),
+    )
 
 
 def test_patience_counts_the_load_and_not_the_back_off() -> None:

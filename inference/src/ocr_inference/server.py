@@ -22,8 +22,10 @@ from ocr_inference.api.envelope import BodyLimits, Envelope
 from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.app import create_app
 from ocr_inference.auth import KeyRing
+from ocr_inference.engine.cgroup import memory_limit
 from ocr_inference.engine.decoder import Decoder
 from ocr_inference.engine.host import Child, running_pids
+from ocr_inference.engine.memory import MemoryBound
 from ocr_inference.engine.spawn import decode_spawner
 from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
 from ocr_inference.folders import Folders
@@ -163,6 +165,7 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         record,
         settings.heartbeat_deadline_s,
         lambda why: metrics.worker_restarts.labels("engine", why).inc(),
+        MemoryBound(memory_limit()),
     )
     admission = Admission(settings.queue_max_pages)
     metrics.watch(lambda: admission.pages, lambda: engine.state is EngineState.READY)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ocr_inference.engine.host import Child, ChildLost
+from ocr_inference.engine.memory import MemoryBound
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
 from ocr_inference.startup import StartRecord
@@ -57,12 +58,14 @@ class EngineSupervisor:
         record: StartRecord,
         heartbeat_deadline: float,
         on_replaced: Callable[[str], None],
+        memory: MemoryBound,
     ) -> None:
         self._spawn = spawn
         self._child = first
         self._record = record
         self._heartbeat_deadline = heartbeat_deadline
         self._on_replaced = on_replaced
+        self._memory = memory
         self.state = EngineState.LOADING
         self.error: str | None = None
         self.was_ready = False
@@ -108,7 +111,10 @@ class EngineSupervisor:
         self._wanted.set()
 
     async def read(self, page: RawPage, languages: tuple[str, ...], within: float) -> Message:
-        """Read one page `within` seconds; silence for H more ends the child."""
+        """Read one page `within` seconds; silence for H more ends the child.
+
+        A child that is too large afterwards is replaced; pages that come wait for the next one.
+        """
         child = self._child
         if not self._ready.is_set():
             raise PublicError(503, "engine_unavailable", "The engine is being replaced.")
@@ -137,8 +143,17 @@ class EngineSupervisor:
             raise PublicError(
                 502, "engine_error", "The engine ended while it was reading this page."
             ) from None
-        self._answered = True
-        return result
+        else:
+            self._answered = True
+            return result
+        finally:
+            self._recycle(child)
+
+    def _recycle(self, child: Child) -> None:
+        if not child.lost.is_set() and self._memory.exceeded(child.pid):
+            self._why = "memory"
+            self._ready.clear()
+            child.kill()
 
     def alive(self, now: float) -> bool:
         """False when a replacement did not help after the engine was lost in a call.
