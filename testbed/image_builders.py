@@ -201,9 +201,9 @@ class Buildah:
         container = self.run("from", "--quiet", "scratch")
         try:
             self.run("add", "--quiet", container, tar, "/", timeout=COPY_TIMEOUT_SECONDS)
-            path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            search = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
             self.run(
-                "config", "--env", path, "--env", "LANG=C.UTF-8", "--cmd", "python3", container
+                "config", "--env", search, "--env", "LANG=C.UTF-8", "--cmd", "python3", container
             )
             self.run(
                 "commit",
