@@ -61,13 +61,21 @@ def test_an_english_page_and_a_pdf_are_read_with_a_key_and_kept_in_s3(room: Room
     assert error_rate("report-2p.pdf", pdf.json()["text"]) <= 0.01
 
 
-def test_a_russian_page_is_read_by_tesseract(room: Room) -> None:
+def test_a_russian_page_is_read_by_tesseract_and_kept_on_a_volume(room: Room, claim) -> None:
+    folder = claim(room, "results")
     room.apply(
-        "archive", {"model": {"name": "tesseract", "languages": ["ru"]}, "auth": {"mode": "None"}}
+        "archive",
+        {
+            "model": {"name": "tesseract", "languages": ["ru"]},
+            "auth": {"mode": "None"},
+            "output": {"persistentVolumeClaim": {"claimName": "results"}},
+        },
     )
     room.wait_ready("archive")
-    answer = room.read("archive", PAGES / "article-ru.png")
-    assert error_rate("article-ru.png", answer.json()["text"]) <= 0.01
+    answer = room.read("archive", PAGES / "article-ru.png").json()
+    assert error_rate("article-ru.png", answer["text"]) <= 0.01
+    kept = json.loads((folder / answer["output"]["key"]).read_text())
+    assert kept["result"]["text"] == answer["text"]
 
 
 def test_the_service_answers_by_its_name_from_another_pod(room: Room) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubeapi import Api, wait_for
+from kubeapi import Api, Json, wait_for
 from netns import NetworkNamespace
 from paddle_env import tiny_models
 from world import RELEASE, ROOT, SYSTEM, Room, World, namespace_name
@@ -94,44 +94,58 @@ def s3(cluster) -> dict[str, str]:
 
 
 @pytest.fixture
-def tiny_weights(world, tmp_path) -> Iterator[Callable[[Room], str]]:
-    """Makes a PersistentVolumeClaim that holds a tiny PaddleOCR-VL where PaddleX looks for it."""
+def claim(world, tmp_path) -> Iterator[Callable[[Room, str], Path]]:
+    """Makes a PersistentVolumeClaim of that name; returns the folder that it is."""
     made: list[str] = []
 
-    def make(room: Room) -> str:
+    def make(room: Room, name: str) -> Path:
         # The node is this machine, so a hostPath volume of the cluster's administrator reaches it.
-        weights = tmp_path / "paddlex" / "official_models"
-        shutil.copytree(tiny_models(), weights)
-        for path in [tmp_path, *tmp_path.rglob("*")]:
-            os.chown(path, 10001, 10001)
-        for parent in [tmp_path, *tmp_path.parents]:
+        folder = tmp_path / name
+        folder.mkdir()
+        give_to_pods(folder)
+        for parent in folder.parents:
             parent.chmod(parent.stat().st_mode | 0o055)
-        name = f"weights-{room.namespace}"[:63].rstrip("-")
+        volume = f"{name}-{room.namespace}"[:63].rstrip("-")
         size = {"storage": "1Gi"}
-        volume = {
-            "metadata": {"name": name},
-            "spec": {
+        specs: dict[str, Json] = {
+            "PersistentVolume": {
                 "capacity": size,
                 "accessModes": ["ReadWriteOnce"],
-                "hostPath": {"path": str(tmp_path)},
-                "claimRef": {"namespace": room.namespace, "name": "weights"},
+                "hostPath": {"path": str(folder)},
+                "claimRef": {"namespace": room.namespace, "name": name},
             },
-        }
-        claim = {
-            "metadata": {"name": "weights", "namespace": room.namespace},
-            "spec": {
+            "PersistentVolumeClaim": {
                 "accessModes": ["ReadWriteOnce"],
                 "storageClassName": "",
-                "volumeName": name,
+                "volumeName": volume,
                 "resources": {"requests": size},
             },
         }
-        for kind, body in (("PersistentVolume", volume), ("PersistentVolumeClaim", claim)):
-            document = {"apiVersion": "v1", "kind": kind, **body}
-            world.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
-        made.append(name)
-        return "weights"
+        for kind, spec in specs.items():
+            metadata = {"name": volume if kind == "PersistentVolume" else name}
+            document = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec}
+            room.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
+        made.append(volume)
+        return folder
 
     yield make
-    for name in made:
-        world.kubectl("delete", "persistentvolume", name, "--wait=false")
+    for volume in made:
+        world.kubectl("delete", "persistentvolume", volume, "--wait=false")
+
+
+@pytest.fixture
+def tiny_weights(claim) -> Callable[[Room], str]:
+    """Makes a PersistentVolumeClaim that holds a tiny PaddleOCR-VL where PaddleX looks for it."""
+
+    def make(room: Room) -> str:
+        folder = claim(room, "weights")
+        shutil.copytree(tiny_models(), folder / "paddlex" / "official_models")
+        give_to_pods(folder)
+        return "weights"
+
+    return make
+
+
+def give_to_pods(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 10001, 10001)

@@ -69,7 +69,6 @@ TEMPLATE: dict[str, Any] = {
                     {"name": "OCR_BACKEND", "value": "native"},
                     {"name": "OCR_DEVICE", "value": "cpu"},
                     {"name": "OCR_AUTH_MODE", "value": "None"},
-                    {"name": "OCR_OUTPUT_DIR", "value": "/app/output"},
                     {"name": "OCR_CACHE_DIR", "value": "/app/cache"},
                     {"name": "OCR_STARTUP_DIR", "value": "/etc/ocr/startup"},
                     {"name": "HOME", "value": "/tmp"},
@@ -113,7 +112,6 @@ TEMPLATE: dict[str, Any] = {
                 "volumeMounts": [
                     {"name": "tmp", "mountPath": "/tmp"},
                     {"name": "cache", "mountPath": "/app/cache"},
-                    {"name": "output", "mountPath": "/app/output"},
                     {"name": "startup", "mountPath": "/etc/ocr/startup", "readOnly": True},
                 ],
             }
@@ -121,7 +119,6 @@ TEMPLATE: dict[str, Any] = {
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": "4Gi"}},
             {"name": "cache", "emptyDir": {"sizeLimit": "8Gi"}},
-            {"name": "output", "emptyDir": {"sizeLimit": "1Gi"}},
             {"name": "startup", "configMap": {"name": "invoices-startup", "optional": True}},
         ],
     },
@@ -246,8 +243,8 @@ def test_everything_a_person_can_set() -> None:
             "volumes": [
                 {"name": "tmp", "emptyDir": {"sizeLimit": "4Gi"}},
                 {"name": "cache", "persistentVolumeClaim": {"claimName": "models"}},
-                {"name": "output", "persistentVolumeClaim": {"claimName": "results"}},
                 {"name": "startup", "configMap": {"name": "invoices-startup", "optional": True}},
+                {"name": "output", "persistentVolumeClaim": {"claimName": "results"}},
                 {
                     "name": "keys",
                     "secret": {"secretName": "invoices-keys", "optional": True, "defaultMode": 288},
@@ -268,7 +265,8 @@ def test_everything_a_person_can_set() -> None:
         "requests": {"cpu": "4", "memory": "8Gi"},
         "limits": {"amd.com/gpu": "2", "cpu": "8"},
     }
-    assert server["volumeMounts"][4:] == [
+    assert server["volumeMounts"][3:] == [
+        {"name": "output", "mountPath": "/app/output"},
         {"name": "keys", "mountPath": "/etc/ocr/keys", "readOnly": True},
         {"name": "s3", "mountPath": "/etc/ocr/s3", "readOnly": True},
     ]

@@ -14,7 +14,7 @@ import pytest
 from ocr_inference.metrics import Metrics
 from ocr_inference.sinks import base, folder
 from ocr_inference.sinks.base import StoreFailed
-from ocr_inference.sinks.folder import FolderSink, goes_with_the_pod
+from ocr_inference.sinks.folder import FolderSink
 
 CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -86,32 +86,6 @@ def test_a_dead_volume_gets_no_more_time_than_the_request_has(
     monkeypatch.setattr(folder, "_write", lambda *_: time.sleep(0.5))
     with pytest.raises(StoreFailed, match="did not answer"):
         stored(sink_in(tmp_path), remaining=-1.0)
-
-
-@pytest.mark.parametrize(
-    ("root", "lost"),
-    [
-        ("/var/lib/kubelet/pods/1-2/volumes/kubernetes.io~empty-dir/output", True),
-        ("/pods/1-2/volumes/kubernetes.io~empty-dir/output", True),
-        ("/var/lib/kubelet/pods/1-2/volumes/kubernetes.io~csi/pvc-3/mount", False),
-        ("/opt/local-path-provisioner/pvc-3", False),
-        # A cluster within a pod of another one.
-        ("/pods/1/volumes/kubernetes.io~empty-dir/docker/opt/local-path-provisioner/pvc-3", False),
-        ("/", False),
-    ],
-)
-def test_an_empty_dir_is_no_place_for_results(tmp_path: Path, root: str, lost: bool) -> None:
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(
-        "20 1 0:20 / / ro,relatime - overlay overlay rw\n"
-        "21 20 8:1 /pods/1/volumes/kubernetes.io~empty-dir/tmp /tmp rw - ext4 /dev/sda1 rw\n"
-        f"22 20 8:1 {root} /app/output rw,relatime master:1 - ext4 /dev/sda1 rw\n"
-    )
-    for path in ("/app/output", "/app/output/team"):
-        assert goes_with_the_pod(Path(path), mounts) is lost
-    sink = FolderSink(Path("/app/output"), Metrics("1", "scripted"), mounts)
-    assert sink.configured is not lost
-    assert not goes_with_the_pod(Path("/app"), mounts)
 
 
 def test_without_a_folder_nothing_is_configured() -> None:

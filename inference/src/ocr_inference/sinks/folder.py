@@ -18,9 +18,6 @@ from ocr_inference.sinks.base import StoreFailed, result_key, store_limit
 log = logging.getLogger("ocr_inference.folder")
 
 _THREADS = 4
-_MOUNTS = Path("/proc/self/mountinfo")
-_EMPTY_DIR = "kubernetes.io~empty-dir"
-"""The folder that holds a pod's emptyDirs on its node."""
 
 _REASONS = {
     errno.ENOSPC: "The output folder is full.",
@@ -42,8 +39,8 @@ class StoredFile:
 class FolderSink:
     """Written in threads of this sink: a dead network volume blocks them and nothing else."""
 
-    def __init__(self, folder: Path | None, metrics: Metrics, mounts: Path = _MOUNTS) -> None:
-        self.folder = None if folder is None or goes_with_the_pod(folder, mounts) else folder
+    def __init__(self, folder: Path | None, metrics: Metrics) -> None:
+        self.folder = folder
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="output")
 
@@ -72,20 +69,6 @@ class FolderSink:
         finally:
             self._metrics.output_operations.labels("write", result).inc()
         return StoredFile(key)
-
-
-def goes_with_the_pod(folder: Path, mounts: Path = _MOUNTS) -> bool:
-    """Whether it is an emptyDir: results there are lost with the pod, and when they reach its size
-    limit the pod is evicted."""
-    try:
-        lines = mounts.read_text().splitlines()
-    except OSError:  # no Linux
-        return False
-    # The root within the mounted file system, by mount point; of two on one point the last is seen.
-    roots = {Path(fields[4]): fields[3] for fields in map(str.split, lines)}
-    folder = folder.absolute()
-    nearest = next((roots[place] for place in (folder, *folder.parents) if place in roots), "")
-    return Path(nearest).parent.name == _EMPTY_DIR
 
 
 def _write(folder: Path, key: str, body: bytes) -> None:

@@ -203,10 +203,11 @@ class OcrServiceSpec(ApiModel):
     """Who may use the service. Default: everybody who reaches it, which only a ClusterIP Service
     may allow."""
     s3: S3Spec | None = None
-    """Bucket for results. Default: none, a result is in its answer alone."""
+    """Bucket for results. Default: none. Without it and `output` a result is in its answer
+    alone."""
     output: VolumeSpec | None = None
-    """Volume that results are kept on where there is no `s3`, mounted at /app/output. Default: an
-    emptyDir and no result is kept, it is in its answer alone."""
+    """Volume that results are kept on where there is no `s3`, mounted at /app/output. Default:
+    none."""
     cache: VolumeSpec | None = None
     """Where weights and caches are kept, mounted at /app/cache. Default: an emptyDir with a size
     limit."""

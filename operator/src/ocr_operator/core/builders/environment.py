@@ -65,7 +65,7 @@ def _access(service: Resolved) -> dict[str, str]:
 
 def _storage(service: Resolved) -> dict[str, str]:
     paths = {
-        "OCR_OUTPUT_DIR": OUTPUT_PATH,
+        "OCR_OUTPUT_DIR": OUTPUT_PATH if service.spec.output else "",
         "OCR_CACHE_DIR": CACHE_PATH,
         "OCR_STARTUP_DIR": STARTUP_PATH,
         "HOME": TMP_PATH,

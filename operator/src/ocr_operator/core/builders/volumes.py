@@ -19,8 +19,6 @@ TMP_LIMIT = "4Gi"
 """Uploads and rendered pages in work."""
 CACHE_LIMIT = "8Gi"
 """Weights and compiled kernels of the largest model."""
-OUTPUT_LIMIT = "1Gi"
-"""Results of a service that keeps them nowhere else; they go with the pod."""
 SECRET_MODE = 0o440
 """Owner and group, and the group is the pod's fsGroup."""
 
@@ -31,10 +29,11 @@ def volumes(service: Resolved) -> list[dict[str, Any]]:
     spec, name = service.spec, service.key.name
     found = [
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}},
-        {"name": "cache", **_claim_or_scratch(spec.cache, CACHE_LIMIT)},
-        {"name": "output", **_claim_or_scratch(spec.output, OUTPUT_LIMIT)},
+        {"name": "cache", **(_claim(spec.cache) or {"emptyDir": {"sizeLimit": CACHE_LIMIT}})},
         {"name": "startup", "configMap": {"name": f"{name}-startup", "optional": True}},
     ]
+    if output := _claim(spec.output):
+        found.append({"name": "output", **output})
     if spec.auth is not None and spec.auth.token_secret_ref is not None:
         found.append(_secret("keys", spec.auth.token_secret_ref.name))
     if spec.s3 is not None and spec.s3.credentials_secret_ref is not None:
@@ -62,9 +61,9 @@ def mounts(service: Resolved) -> list[dict[str, Any]]:
     return found
 
 
-def _claim_or_scratch(wanted: VolumeSpec | None, limit: str) -> dict[str, Any]:
+def _claim(wanted: VolumeSpec | None) -> dict[str, Any]:
     if wanted is None:
-        return {"emptyDir": {"sizeLimit": limit}}
+        return {}
     claim = wanted.persistent_volume_claim.claim_name
     return {"persistentVolumeClaim": {"claimName": claim}}
 
