@@ -5,7 +5,7 @@ demo:   ## an OcrService on a Kubernetes of its own, from nothing to text
 	@testbed/venv && .venv/bin/python -m testbed.demo $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(IMAGE_REGISTRY),--registry "$(IMAGE_REGISTRY)") $(if $(YES),--yes)
 
 test:   ## every tier but scale and benches
-	@testbed/venv && requirements/lock --check && .venv/bin/pytest tests/unit tests/contract tests/integration tests/e2e --junitxml=build/test-results.xml
+	@testbed/venv && requirements/lock --check && .venv/bin/pytest -n 2 --no-loadscope-reorder tests/e2e tests/integration tests/contract tests/unit --junitxml=build/test-results.xml
 
 check:  ## lint, types, unit and contract tests: under a minute
 	@testbed/venv && testbed/check

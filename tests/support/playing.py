@@ -6,6 +6,7 @@ A pod's address is one of 127.0.0.0/8, where a thread answers `/startupz` as the
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ EXAMPLES = Path(__file__).parents[2] / "contract" / "examples" / "startup.v1"
 PORT = 8081
 DIGEST = "d" * 64
 _addresses = count(10)
+_NETWORK = os.getpid() % 250 + 1
+"""Of the addresses, so that test processes that run at the same time do not meet."""
 
 
 def example(name: str, **changes: Any) -> Json:
@@ -35,7 +38,7 @@ class Server:
         self.document = document
         self.asked = 0
         number = next(_addresses)
-        self.address = f"127.0.{number // 250}.{number % 250 + 1}"
+        self.address = f"127.{_NETWORK}.{number // 250}.{number % 250 + 1}"
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
