@@ -31,15 +31,18 @@ OURS = "ours"
 READINESS_DELAY = "readiness delay 90 s, period 15 s"
 
 
-def measure_holds(room: Room, replicas: int) -> dict[str, list[float]]:
-    """Seconds of hold for each pod, by table; all pods start at the same time."""
+def measure_holds(room: Room, replicas: int, of_tables: int = 1) -> dict[str, list[float]]:
+    """Seconds of hold for each pod, by table; all pods start at the same time: so many with our
+    probes, so many with each published table."""
     room.scripted("ours", TWELVE_SECONDS, replicas=replicas)
     wait_for("the Deployment", lambda: room.api.find("deployments", room.namespace, "ours"))
     names = {"ours": OURS}
     for number, (table, probes) in enumerate(PUBLISHED_TABLES.items()):
         names[f"table-{number}"] = table
-        room.api.create("deployments", room.namespace, static_deployment(room, number, probes))
-    expected = {name: replicas if name == "ours" else 1 for name in names}
+        room.api.create(
+            "deployments", room.namespace, static_deployment(room, number, probes, of_tables)
+        )
+    expected = {name: replicas if name == "ours" else of_tables for name in names}
     holds = watch_holds(room, expected, timeout=180)
     return {names[name]: seconds for name, seconds in holds.items()}
 
@@ -53,7 +56,7 @@ def holds_table(holds: dict[str, list[float]]) -> str:
     return "\n".join(rows)
 
 
-def static_deployment(room: Room, number: int, probes: Json) -> Json:
+def static_deployment(room: Room, number: int, probes: Json, replicas: int) -> Json:
     """Our own pod with a published table in the place of our probes."""
     ours = room.deployment("ours")
     labels = {"app": f"table-{number}", "app.kubernetes.io/instance": f"table-{number}"}
@@ -70,7 +73,11 @@ def static_deployment(room: Room, number: int, probes: Json) -> Json:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": f"table-{number}", "namespace": room.namespace},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": template,
+        },
     }
 
 
