@@ -39,7 +39,7 @@ def supervisor(child: SilentChild, spawn: Callable[[], SilentChild]) -> EngineSu
         record,
         10.0,
         lambda _why: None,
-        MemoryBound(None),
+        MemoryBound(None, set),
     )
 
 

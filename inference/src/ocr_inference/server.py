@@ -165,7 +165,7 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         record,
         settings.heartbeat_deadline_s,
         lambda why: metrics.worker_restarts.labels("engine", why).inc(),
-        MemoryBound(memory_limit()),
+        MemoryBound(memory_limit(), running_pids),
     )
     admission = Admission(settings.queue_max_pages)
     metrics.watch(lambda: admission.pages, lambda: engine.state is EngineState.READY)

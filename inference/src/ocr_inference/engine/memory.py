@@ -1,34 +1,51 @@
-"""When an engine child has outgrown its container: engines leak, and an OOM ends the container."""
+"""When the server has outgrown its container: engines leak, and an OOM ends the container."""
 
 from __future__ import annotations
 
 import logging
+import math
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 log = logging.getLogger("ocr_inference.engine")
 
 LARGEST_SHARE = 0.85
-"""Of the container's memory limit."""
+"""Of the container's memory limit, for all processes of the server together."""
+
+LEAST_SERVICE_S = 60.0
+SERVICE_PER_LOAD = 10.0
+"""A child is replaced after so many seconds of service, and so many times what its load took: where
+every page needs nearly all of the memory, loading must not become what the server does."""
 
 
 class MemoryBound:
-    def __init__(self, limit: int | None) -> None:
-        """`limit` of the container in bytes; without one no child is ever too large."""
-        self._most = None if limit is None else int(limit * LARGEST_SHARE)
-        self._pid = 0
-        self._in_vain = False
+    def __init__(self, limit: int | None, children: Callable[[], Iterable[int]]) -> None:
+        """`limit` of the container in bytes; without one no child is ever too large. `children` are
+        the process IDs of all of them."""
+        self._most = math.inf if limit is None else limit * LARGEST_SHARE
+        self._children = children
+        self._replaceable_from = math.inf
+        self._warned = False
 
-    def exceeded(self, pid: int) -> bool:
-        """Asked after every page. False for a child that was too large after its first page
-        already: the model needs that much, and another child would need it too."""
-        if self._most is None:
+    def loaded(self, pid: int, seconds: float, now: float) -> None:
+        """An engine child is ready; its load took so long. One that is too large before its first
+        page is kept: the model needs that much, and another child would need it too."""
+        if resident_bytes(pid) > self._most:
+            self._replaceable_from = math.inf
+        else:
+            self._replaceable_from = now + max(LEAST_SERVICE_S, SERVICE_PER_LOAD * seconds)
+
+    def exceeded(self, now: float) -> bool:
+        """Whether the engine child is to be replaced. Asked after every page."""
+        if sum(map(resident_bytes, (os.getpid(), *self._children()))) <= self._most:
             return False
-        large = resident_bytes(pid) > self._most
-        if pid != self._pid:
-            self._pid, self._in_vain = pid, large
-            if large:
-                log.warning("the model needs more than %.0f %% of memory", LARGEST_SHARE * 100)
-        return large and not self._in_vain
+        if now >= self._replaceable_from:
+            return True
+        if not self._warned:
+            self._warned = True
+            log.warning("more than %.0f %% of the memory is needed", LARGEST_SHARE * 100)
+        return False
 
 
 def resident_bytes(pid: int, proc: Path = Path("/proc")) -> int:

@@ -150,7 +150,7 @@ class EngineSupervisor:
             self._recycle(child)
 
     def _recycle(self, child: Child) -> None:
-        if not child.lost.is_set() and self._memory.exceeded(child.pid):
+        if not child.lost.is_set() and self._memory.exceeded(_now()):
             self._why = "memory"
             self._ready.clear()
             child.kill()
@@ -234,12 +234,14 @@ class EngineSupervisor:
 
     def _succeed(self, event: Message) -> None:
         self._record.ready(event["versions"], event["device"])
-        self._load_seconds = max(self._load_seconds, event["at"] - self._load_began)
+        took = event["at"] - self._load_began
+        self._load_seconds = max(self._load_seconds, took)
+        self._memory.loaded(self._child.pid, took, event["at"])
         self.state, self.error = EngineState.READY, None
         self.was_ready = True
         self._lost_in_call, self._replacement_failed = None, False
         self._ready.set()
-        log.info("engine ready", extra={"seconds": round(event["at"] - self._load_began, 3)})
+        log.info("engine ready", extra={"seconds": round(took, 3)})
 
     def _fail(self, sentence: str, at: float) -> None:
         self._record.failed(sentence, at)
