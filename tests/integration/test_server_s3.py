@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,3 +107,24 @@ def test_without_the_bucket_ocr_still_answers_unless_it_is_required(
     required = server.read(picture(), data={"save_to_s3": "required"})
     assert (required.status_code, required.json()["error"]["code"]) == (502, "s3_failed")
     assert server.metric('ocr_s3_operations_total{op="put",result="failed"}') >= 2
+
+
+def test_a_document_counts_until_it_is_stored(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running_server(
+            tmp_path,
+            ocr_s3_endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            ocr_s3_bucket="results",
+            ocr_s3_access_key=ACCESS,
+            ocr_s3_secret_key=SECRET,
+        ) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        request = pool.submit(server.read, picture(), data={"timeout_s": "3"})
+        server.wait_for(lambda: server.metric("ocr_pages_total") == 1)
+        time.sleep(0.5)
+        assert not request.done()
+        assert server.metric("ocr_queue_pages") == 1
+        assert request.result().json()["warnings"][0]["code"] == "s3_failed"
+        assert server.metric("ocr_queue_pages") == 0

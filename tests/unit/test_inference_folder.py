@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +28,40 @@ def stored(sink: FolderSink, body: bytes = b"{}", remaining: float = 10.0) -> st
 
 def sink_in(path: Path) -> FolderSink:
     return FolderSink(path, Metrics("1", "scripted"))
+
+
+def told(sink: FolderSink, remaining: float = 10.0) -> str:
+    with pytest.raises(StoreFailed) as failed:
+        stored(sink, remaining=remaining)
+    return str(failed.value)
+
+
+class Volume:
+    """One that hangs until it is `back`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self.back = threading.Event()
+        monkeypatch.setattr(folder, "_write", self._write)
+
+    def _write(self, *_: object) -> None:
+        self.asked += 1
+        self.back.wait(5)
+
+
+def down_no_more(sink: FolderSink) -> None:
+    """The time in which nobody asks it is over."""
+    sink._place._down_until = time.monotonic()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        with contextlib.suppress(StoreFailed):
+            if condition():
+                return
+        time.sleep(0.01)
+    raise AssertionError
 
 
 def files(path: Path) -> list[str]:
@@ -86,6 +123,62 @@ def test_a_dead_volume_gets_no_more_time_than_the_request_has(
     monkeypatch.setattr(folder, "_write", lambda *_: time.sleep(0.5))
     with pytest.raises(StoreFailed, match="did not answer"):
         stored(sink_in(tmp_path), remaining=-1.0)
+
+
+def test_a_volume_that_hangs_collects_nothing_and_costs_one_request_the_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = Volume(monkeypatch)
+    monkeypatch.setattr(base, "STORE_DEADLINE_S", 0.3)
+    monkeypatch.setattr(base, "THREADS", 3)
+    sink = sink_in(tmp_path)
+    assert told(sink) == "The output folder did not answer in 0 s."
+    began = time.monotonic()
+    assert {told(sink) for _ in range(20)} == {"The output folder does not answer."}
+    assert time.monotonic() - began < 0.2
+    assert volume.asked == 1
+
+    monkeypatch.setattr(base, "DOWN_S", 0.0)
+    down_no_more(sink)
+    for _ in range(3):
+        told(sink)
+    assert volume.asked == 3  # all of them hang, and one more is not begun
+    volume.back.set()
+    wait_until(lambda: stored(sink) == "2026/03/01/id.json")
+
+
+def test_one_request_tries_a_volume_that_was_down_and_it_serves_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = Volume(monkeypatch)
+    monkeypatch.setattr(base, "STORE_DEADLINE_S", 0.3)
+    sink = sink_in(tmp_path)
+    told(sink)
+    down_no_more(sink)
+
+    async def two() -> list[str | BaseException]:
+        stores = (sink.store("id", CREATED, b"{}", 9.0) for _ in range(2))
+        answers = await asyncio.gather(*stores, return_exceptions=True)
+        return [str(answer) for answer in answers]
+
+    assert asyncio.run(two()) == [
+        "The output folder did not answer in 0 s.",
+        "The output folder does not answer.",
+    ]
+    volume.back.set()
+    down_no_more(sink)
+    assert [stored(sink), stored(sink)] == ["2026/03/01/id.json"] * 2
+
+
+def test_a_request_in_a_hurry_does_not_declare_a_slow_volume_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = Volume(monkeypatch)
+    monkeypatch.setattr(base, "LEAST_STORE_S", 0.1)
+    sink = sink_in(tmp_path)
+    assert "did not answer" in told(sink, remaining=0.1)
+    volume.back.set()
+    assert stored(sink) == "2026/03/01/id.json"
 
 
 def test_without_a_folder_nothing_is_configured() -> None:

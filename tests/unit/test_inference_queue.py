@@ -106,6 +106,9 @@ def test_pages_are_counted_and_given_back() -> None:
     second.release()
     first.page_done()
     assert admission.pages == 5
+    for _ in range(5):
+        first.page_done()
+    assert admission.pages == 1  # its answer is still to be stored and sent
     first.release()
     first.page_done()  # of a page that ended after its request
     assert admission.pages == 0

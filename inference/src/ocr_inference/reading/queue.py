@@ -136,7 +136,8 @@ class Admission:
 
 
 class Ticket:
-    """A request's share of the queue; `release` gives back what is left of it."""
+    """A request's share of the queue, which shrinks with its pages. One is kept until `release`:
+    what was read stays in memory until it is stored and the answer is made."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -154,7 +155,7 @@ class Ticket:
         self._held = pages
 
     def page_done(self) -> None:
-        if self._held > 0:  # a page may end after the request that wanted it
+        if self._held > 1:
             self._held -= 1
             self._admission.pages -= 1
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import TypeVar
+
+from prometheus_client import Counter
+
+T = TypeVar("T")
 
 STORE_DEADLINE_S = 20.0
 """A client waits for its text: a bucket or a volume slower than this counts as down."""
@@ -10,16 +20,61 @@ STORE_DEADLINE_S = 20.0
 LEAST_STORE_S = 1.0
 """Even when the request's time is up: what was read is worth one try of a place that works."""
 
+DOWN_S = 30.0
+"""So long nobody waits for a place that was down; then one request tries it."""
+
+THREADS = 16
+"""Far more than a place that works needs for what an engine reads."""
+
 
 class StoreFailed(Exception):
     """The result was not taken; the sentence is public."""
 
 
+class Place:
+    """Asked in threads of its own, which are all that a dead volume or bucket blocks.
+
+    No more results wait for it than there are threads: one that hangs would collect them all.
+    """
+
+    def __init__(self, name: str, operations: Counter, operation: str) -> None:
+        self._name = name
+        self._operations = operations
+        self._operation = operation
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=operation)
+        self._free = threading.Semaphore(THREADS)
+        self._down_until = 0.0
+
+    async def ask(self, work: Callable[[], T], remaining: float) -> T:
+        """What `work` returns or raises, within the `remaining` seconds until the request's own
+        deadline. Raises `StoreFailed` when it takes longer, and at once when it surely would."""
+        result = "failed"
+        try:
+            answer = await self._ask(work, min(STORE_DEADLINE_S, max(LEAST_STORE_S, remaining)))
+            result = "ok"
+            return answer
+        finally:
+            self._operations.labels(self._operation, result).inc()
+
+    async def _ask(self, work: Callable[[], T], within: float) -> T:
+        now = time.monotonic()
+        if now < self._down_until or not self._free.acquire(blocking=False):
+            raise StoreFailed(f"{self._name} does not answer.")
+        if self._down_until > 0:
+            self._down_until = now + DOWN_S  # this one tries, the others need not
+        asked = self._threads.submit(work)
+        asked.add_done_callback(lambda _done: self._free.release())
+        answer = asyncio.wrap_future(asked)
+        await asyncio.wait({answer}, timeout=within)
+        if answer.done():
+            self._down_until = 0.0
+            return answer.result()
+        answer.cancel()  # the thread goes on; nobody wants to know how it ends
+        if within == STORE_DEADLINE_S:  # a request in a hurry says nothing about the place
+            self._down_until = time.monotonic() + DOWN_S
+        raise StoreFailed(f"{self._name} did not answer in {within:.0f} s.")
+
+
 def result_key(identifier: str, created: datetime) -> str:
     """Where a result is kept, below a prefix or a folder. Nothing of it comes from a client."""
     return f"{created:%Y/%m/%d}/{identifier}.json"
-
-
-def store_limit(remaining: float) -> float:
-    """Seconds for storing when so many are left until the request's own deadline."""
-    return min(STORE_DEADLINE_S, max(LEAST_STORE_S, remaining))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from ocr_inference.metrics import Metrics
-from ocr_inference.sinks.base import StoreFailed, result_key, store_limit
+from ocr_inference.sinks.base import Place, StoreFailed, result_key
 
 log = logging.getLogger("ocr_inference.folder")
-
-_THREADS = 4
 
 _REASONS = {
     errno.ENOSPC: "The output folder is full.",
@@ -37,12 +34,9 @@ class StoredFile:
 
 
 class FolderSink:
-    """Written in threads of this sink: a dead network volume blocks them and nothing else."""
-
     def __init__(self, folder: Path | None, metrics: Metrics) -> None:
         self.folder = folder
-        self._metrics = metrics
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="output")
+        self._place = Place("The output folder", metrics.output_operations, "write")
 
     @property
     def configured(self) -> bool:
@@ -54,20 +48,12 @@ class FolderSink:
         """`remaining` are the seconds until the request's own deadline. Raises `StoreFailed`."""
         assert self.folder is not None  # noqa: S101 - the caller asks `configured`
         key = result_key(identifier, created)
-        within, result = store_limit(remaining), "failed"
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(within):
-                await loop.run_in_executor(self._threads, _write, self.folder, key, body)
-            result = "ok"
-        except TimeoutError:
-            raise StoreFailed(f"The output folder did not answer in {within:.0f} s.") from None
+            await self._place.ask(partial(_write, self.folder, key, body), remaining)
         except OSError as error:
             log.warning("write failed: %s", error)
             sentence = _REASONS.get(error.errno or 0, "The output folder did not take the result.")
             raise StoreFailed(sentence) from error
-        finally:
-            self._metrics.output_operations.labels("write", result).inc()
         return StoredFile(key)
 
 

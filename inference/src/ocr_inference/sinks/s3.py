@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from ocr_inference.metrics import Metrics
 from ocr_inference.settings import Settings
-from ocr_inference.sinks.base import StoreFailed, result_key, store_limit
+from ocr_inference.sinks.base import THREADS, Place, StoreFailed, result_key
 
 log = logging.getLogger("ocr_inference.s3")
 
-_CONNECT_S, _READ_S, _ATTEMPTS, _THREADS = 3, 10, 3, 4
+_CONNECT_S, _READ_S, _ATTEMPTS = 3, 10, 3
 
 _EXISTS = 412
 _NO_CONDITIONAL_WRITES = frozenset((400, 501))
@@ -38,12 +38,11 @@ class _Credentials:
 
 
 class S3Sink:
-    """boto3 is imported in a thread of this sink, so that neither the start nor the loop waits."""
+    """boto3 is imported in a thread, so that neither the start nor the loop waits."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
-        self._metrics = metrics
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
+        self._place = Place("S3", metrics.s3_operations, "put")
         self._client: tuple[_Credentials, Any] | None = None
         self._conditional = True
 
@@ -58,32 +57,20 @@ class S3Sink:
     def prepare(self) -> None:
         """Import boto3 now and not with the first request."""
         if self.configured:
-            self._threads.submit(_import_boto3)
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+            Thread(target=_import_boto3, daemon=True).start()
 
     async def store(
         self, identifier: str, created: datetime, body: bytes, remaining: float
     ) -> StoredObject:
         """`remaining` are the seconds until the request's own deadline. Raises `StoreFailed`."""
         key = self._settings.s3_prefix + result_key(identifier, created)
-        loop = asyncio.get_running_loop()
-        result = "failed"
-        within = store_limit(remaining)
         try:
-            async with asyncio.timeout(within):
-                etag = await loop.run_in_executor(self._threads, self._put, key, body)
-            result = "ok"
-        except TimeoutError:
-            raise StoreFailed(f"S3 did not answer in {within:.0f} s.") from None
+            etag = await self._place.ask(partial(self._put, key, body), remaining)
         except StoreFailed:
             raise
         except Exception as error:
             log.warning("put failed: %s", error)
             raise StoreFailed("S3 did not take the result.") from error
-        finally:
-            self._metrics.s3_operations.labels("put", result).inc()
         return StoredObject(self._settings.s3_bucket, key, etag)
 
     def _put(self, key: str, body: bytes) -> str | None:
@@ -149,7 +136,7 @@ def _connect(settings: Settings, credentials: _Credentials) -> Any:
             connect_timeout=_CONNECT_S,
             read_timeout=_READ_S,
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-            max_pool_connections=_THREADS,
+            max_pool_connections=THREADS,
             # Host-style needs a wildcard name, which few self-hosted endpoints have.
             s3={"addressing_style": "path"},
             # boto3's newer checksum trailers are refused by endpoints that are not AWS.

@@ -69,16 +69,16 @@ async def read_document(
             form = parse_form(upload.fields)
             services.ocr.check(form)
             reading = await _unless_gone(request, services.ocr.read(upload, form, client, ticket))
+        timings = request.scope["state"]["timings"]
+        timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
+        total_ms = (time.monotonic() - began) * 1000
+        answer = await services.ocr.answer(reading, upload, form, services.model_name, total_ms)
+        return await asyncio.to_thread(_respond, answer, form, request.headers)
     except ClientDisconnect:  # in the upload or while its pages were read
         services.metrics.cancelled.labels("disconnect").inc()
         return Response(status_code=CLIENT_GONE)
     finally:
         ticket.release()
-    timings = request.scope["state"]["timings"]
-    timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
-    total_ms = (time.monotonic() - began) * 1000
-    answer = await services.ocr.answer(reading, upload, form, services.model_name, total_ms)
-    return await asyncio.to_thread(_respond, answer, form, request.headers)
 
 
 def _announced(request: Request, services: Services) -> int:
