@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +73,19 @@ def test_room_comes_back_with_every_end_of_an_upload(server: OcrServer) -> None:
     for _ in range(3):
         assert server.read(document).status_code == 200
         assert server.read(b"x" * 90_000).status_code == 415
+
+
+def test_a_slow_upload_is_part_of_the_time_of_its_request(tmp_path: Path) -> None:
+    def slowly() -> Iterator[bytes]:
+        yield FILE_PART
+        time.sleep(1.2)
+        yield picture() + b"\r\n--b--\r\n"
+
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    script = {"page_seconds": 1.4}
+    with running_server(tmp_path, script, ocr_sync_timeout_s=2) as server:
+        late = server.http.post("/ocr", content=slowly(), headers=form)
+        assert (late.status_code, late.json()["error"]["code"]) == (504, "deadline_exceeded")
 
 
 def test_a_full_disk_is_told_and_passes(tmp_path: Path) -> None:

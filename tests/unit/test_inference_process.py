@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from ocr_inference import logs
 from ocr_inference.lifecycle import Lifecycle, Stage
 from ocr_inference.logs import JsonFormatter
 from ocr_inference.scripted_http import split_script
-from ocr_inference.settings import Settings
+from ocr_inference.settings import Settings, settings_sentence
 from ocr_inference.workspace import Workspace
 
 
@@ -82,6 +83,21 @@ def test_a_drain_waits_for_what_is_in_flight_and_no_longer_than_its_timeout() ->
         return waited, lifecycle.stage, impatient.in_flight == 0
 
     assert asyncio.run(scenario()) == (True, Stage.DRAINING, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [({}, 120), ({"sync_timeout_s": 30}, 120), ({"sync_timeout_s": 300}, 300)],
+)
+def test_a_drain_has_the_time_that_any_request_has(given: dict[str, float], seconds: float) -> None:
+    assert Settings(**given).drain_timeout_s == seconds
+    assert Settings(**given, drain_timeout_s=5).drain_timeout_s == 5
+
+
+def test_a_wrong_setting_is_the_only_one_named() -> None:
+    with pytest.raises(ValidationError) as wrong:
+        Settings(sync_timeout_s=0)
+    assert settings_sentence(wrong.value) == ("OCR_SYNC_TIMEOUT_S: Input should be greater than 0")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,10 @@ class Settings(BaseSettings):
     upload_timeout_s: float = Field(60, gt=0)
     heartbeat_deadline_s: float = Field(60, gt=0)
     lame_duck_s: float = Field(10, ge=0)
-    drain_timeout_s: float = Field(120, ge=0)
+    # A request accepted in the lame duck's last second may take all of its time.
+    drain_timeout_s: float = Field(
+        default_factory=lambda given: max(120.0, given["sync_timeout_s"]), ge=0
+    )
 
     script: str = ""
 
@@ -93,6 +96,7 @@ def settings_sentence(error: ValidationError) -> str:
     return "; ".join(
         f"{_variable(str(item['loc'][0]))}: {item['msg']}"
         for item in error.errors(include_input=False, include_url=False)
+        if item["type"] != "default_factory_not_called"  # it only follows from the others
     )
 
 

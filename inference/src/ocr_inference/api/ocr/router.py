@@ -68,7 +68,9 @@ async def read_document(
             )
             form = parse_form(upload.fields)
             services.ocr.check(form)
-            reading = await _unless_gone(request, services.ocr.read(upload, form, client, ticket))
+            reading = await _unless_gone(
+                request, services.ocr.read(upload, form, client, ticket, began)
+            )
         timings = request.scope["state"]["timings"]
         timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
         total_ms = (time.monotonic() - began) * 1000

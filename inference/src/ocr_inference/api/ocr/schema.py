@@ -50,7 +50,10 @@ class OcrForm(BaseModel):
         "By default true where S3 is configured. `false`: not in the output folder either.",
     )
     timeout_s: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Deadline in seconds, up to the server's own."
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Deadline in seconds, upload included, up to the server's own.",
     )
 
     @property
