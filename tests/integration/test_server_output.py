@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def test_a_result_is_kept_under_an_id_of_ours_and_the_input_is_not(server: OcrSe
     assert "/" not in document["input"]["name"]
     assert kept(server) == {path}
     assert server.get("/health").json()["status"] == "ok"
+
+
+def test_what_a_killed_server_left_is_removed_at_the_start(tmp_path: Path) -> None:
+    left = tmp_path / "output" / ".parts" / "left.json"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    os.utime(left, (0, 0))
+    with running_server(tmp_path, ready=False) as server:
+        server.wait_for(lambda: not left.exists())
 
 
 def test_keeping_can_be_declined(server: OcrServer) -> None:

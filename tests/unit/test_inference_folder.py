@@ -80,11 +80,29 @@ def test_a_file_appears_whole_and_on_the_disk(
     seen = []
 
     def fsync(_descriptor: int) -> None:
-        seen.append([Path(file).name for file in files(tmp_path)])
+        seen.append(files(tmp_path))
 
     monkeypatch.setattr(os, "fsync", fsync)
     stored(sink_in(tmp_path))
-    assert seen == [[".id.json.part"], ["id.json"]]  # the data, then the name
+    assert seen == [[".parts/id.json"], ["2026/03/01/id.json"]]  # the data, then the name
+
+
+def test_what_killed_servers_left_is_removed_and_what_others_write_is_not(tmp_path: Path) -> None:
+    stored(sink_in(tmp_path))
+    for name, age in (("left.json", 90_000), ("written.json", 3600)):
+        path = tmp_path / ".parts" / name
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    os.utime(tmp_path / "2026/03/01/id.json", (0, 0))
+    sink_in(tmp_path).prepare()
+    wait_until(lambda: files(tmp_path / ".parts") == ["written.json"])
+    assert (tmp_path / "2026/03/01/id.json").exists()
+
+
+def test_a_volume_without_leftovers_is_left_as_it_is(tmp_path: Path) -> None:
+    folder._sweep(tmp_path)
+    folder._sweep(tmp_path / "missing")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

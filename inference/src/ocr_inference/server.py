@@ -112,6 +112,7 @@ class _Parts:
     services: Services
     decoder: Decoder
     dispatcher: Dispatcher
+    output: FolderSink
 
 
 async def _serve(settings: Settings, start: Start) -> int:
@@ -191,7 +192,7 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
         ocr=OcrService(decoder, dispatcher, sink, output, metrics, settings.sync_timeout_s),
     )
-    return _Parts(services, decoder, dispatcher)
+    return _Parts(services, decoder, dispatcher, output)
 
 
 def _upload_space(settings: Settings, admission: Admission) -> UploadSpace:
@@ -224,6 +225,7 @@ def _listening(parts: _Parts, app: FastAPI) -> list[asyncio.Future[object]]:
     services.record.answering(time.monotonic())
     services.folders.watch()
     services.sink.prepare()
+    parts.output.prepare()
     return [
         asyncio.ensure_future(parts.decoder.start()),
         # Takes a while, and on the loop the first visitor of /docs would hold up the probes.

@@ -6,15 +6,22 @@ import contextlib
 import errno
 import logging
 import os
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 from ocr_inference.metrics import Metrics
 from ocr_inference.sinks.base import Place, StoreFailed, result_key
 
 log = logging.getLogger("ocr_inference.folder")
+
+PARTS = ".parts"
+"""Folder of the files that are being written, in the output folder: on the same file system."""
+
+PART_LIFE_S = 86400.0
 
 _REASONS = {
     errno.ENOSPC: "The output folder is full.",
@@ -42,6 +49,11 @@ class FolderSink:
     def configured(self) -> bool:
         return self.folder is not None
 
+    def prepare(self) -> None:
+        """Tidy up. A dead volume blocks this for ever, so not in one of the few threads."""
+        if self.folder is not None:
+            Thread(target=_sweep, args=(self.folder,), name="sweep", daemon=True).start()
+
     async def store(
         self, identifier: str, created: datetime, body: bytes, remaining: float
     ) -> StoredFile:
@@ -62,8 +74,9 @@ def _write(folder: Path, key: str, body: bytes) -> None:
     if not folder.is_dir():  # made here, it would be beside the volume that is meant
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
     path = folder / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    part = folder / PARTS / path.name
+    for parent in (part.parent, path.parent):
+        parent.mkdir(parents=True, exist_ok=True)
     try:
         with part.open("xb") as file:
             file.write(body)
@@ -75,6 +88,15 @@ def _write(folder: Path, key: str, body: bytes) -> None:
             part.unlink()
         raise
     _sync(path.parent)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed servers have left, but not what another one is writing."""
+    old = time.time() - PART_LIFE_S
+    with contextlib.suppress(OSError):
+        for part in (folder / PARTS).iterdir():
+            if part.stat().st_mtime < old:
+                part.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:
