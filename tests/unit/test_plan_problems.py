@@ -514,12 +514,19 @@ def test_a_namespace_that_is_being_deleted_is_left_in_peace() -> None:
 
 def test_a_refused_repair_does_not_take_ready_away() -> None:
     world = served()
+    world.patch(ChildKind.SERVICE, lambda live: live["spec"].update(type="NodePort"))
     seen = replace(world.observe({}), refusals={ChildKind.SERVICE: "quota"})
     decision = plan(seen, world.policy, world.now)
     assert decision.status is not None
     said = {entry["type"]: entry for entry in decision.status["conditions"]}
     assert said["Ready"]["status"] == "True"
     assert said["Degraded"]["reason"] == "ApplyRefused"
+
+
+def test_a_refused_edit_that_is_taken_back_is_forgotten() -> None:
+    world = served()
+    seen = replace(world.observe({}), refusals={ChildKind.DEPLOYMENT: "quota"})
+    assert plan(seen, world.policy, world.now) == plan(world.observe({}), world.policy, world.now)
 
 
 def test_a_status_that_does_not_parse_is_written_anew() -> None:

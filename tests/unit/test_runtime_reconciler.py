@@ -12,12 +12,13 @@ import pytest
 import pytest_asyncio
 from fake_api import Answer, FakeApi, client_of, failure, fake_api
 from kube_objects import deployment, ocr_service
+from kubeapi import condition
 from objects import policy
 
 from ocr_operator.core.observed import ChildKind, Key
 from ocr_operator.runtime.apply import KubeApi
 from ocr_operator.runtime.cache import Cache
-from ocr_operator.runtime.errors import Conflict, Refused
+from ocr_operator.runtime.errors import Conflict, Forbidden, Refused
 from ocr_operator.runtime.metrics import Metrics
 from ocr_operator.runtime.profiles import ProfileStore
 from ocr_operator.runtime.reconciler import Outcome, Parts, Reconciler, work
@@ -56,6 +57,12 @@ class Stage:
         ]
         self.fake.asked.clear()
         return made
+
+    def degraded(self) -> str:
+        """As the status that was written last says."""
+        written = [asked.body for asked in self.fake.asked if asked.path == f"{OWNER}/status"]
+        assert written[-1] is not None
+        return condition(written[-1], "Degraded")["status"]
 
     def nothing_there(self) -> None:
         """The owner, and neither of its children."""
@@ -170,6 +177,33 @@ async def test_a_refusal_does_not_keep_the_rest_and_reaches_the_status(
     # What was made is told, what was refused is not.
     assert "Service invoices: created." in notes
     assert "Deployment invoices: created." not in notes
+
+
+@pytest.mark.asyncio
+async def test_a_refused_edit_that_is_taken_back_is_over(stage: Stage) -> None:
+    stage.nothing_there()
+    await stage.reconcile()
+    stage.fake.script(f"PATCH {DEPLOYMENT}", failure(422, "spec.colour: unknown"))
+    stage.parts.cache.put_service(ocr_service(1001, nodeSelector={"disk": "ssd"}))
+    with pytest.raises(Refused):
+        await stage.reconcile()
+    assert stage.degraded() == "True"
+    stage.parts.cache.put_service(ocr_service(1002))
+    await stage.reconcile()
+    assert stage.degraded() == "False"
+
+
+@pytest.mark.asyncio
+async def test_in_a_namespace_that_refuses_creations_nothing_is_tried_again(stage: Stage) -> None:
+    stage.nothing_there()
+    ends = failure(403, "unable to create new content because it is being terminated")
+    stage.fake.script(f"PATCH {DEPLOYMENT}", ends)
+    with pytest.raises(Forbidden):
+        await stage.reconcile()
+    stage.calls()
+    for _ in range(2):
+        assert await stage.reconcile() == Outcome()
+    assert stage.calls() == []
 
 
 @pytest.mark.asyncio

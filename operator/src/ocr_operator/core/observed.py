@@ -136,4 +136,4 @@ class Observed:
     refusals: Mapping[ChildKind, str] = field(default_factory=dict)
     """What the API server answered (403, 422) to the newest apply of this kind, one sentence; a
     kind that was accepted is absent. The runtime tries again with back-off, the plan makes a
-    condition."""
+    condition for as long as there is something to apply."""

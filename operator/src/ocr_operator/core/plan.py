@@ -6,6 +6,7 @@ then carries out `apply`, `status`, `events`, in this order, and comes back at `
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -64,8 +65,9 @@ def plan(observed: Observed, policy: Policy, now: datetime) -> Plan:
     rendered = _desired(observed, service, holdings, now)
     if isinstance(rendered, Problem):
         return _refuse(observed, rendered, holdings, now)
+    changes = _changes(observed, holdings, rendered)
     situation = Situation(
-        observed=observed,
+        observed=_with_standing_refusals(observed, changes),
         service=rendered.service,
         holdings=holdings,
         render=rendered,
@@ -73,13 +75,21 @@ def plan(observed: Observed, policy: Policy, now: datetime) -> Plan:
         written=read_status(observed.service.status),
         now=now,
     )
-    return _report(situation, _changes(observed, holdings, rendered))
+    return _report(situation, changes)
 
 
 def _namespace_ends(observed: Observed) -> bool:
     """Nothing can be made in a namespace that is being deleted, and its objects go one by one: to
     put them back, or to report each, would only be noise until the OcrService goes as well."""
     return any(NAMESPACE_ENDS in answer for answer in observed.refusals.values())
+
+
+def _with_standing_refusals(observed: Observed, changes: tuple[Apply, ...]) -> Observed:
+    """Without those of a change that is no longer wanted: nothing will be applied whose success
+    could end them."""
+    wanted = {change.kind for change in changes}
+    standing = {kind: said for kind, said in observed.refusals.items() if kind in wanted}
+    return replace(observed, refusals=standing)
 
 
 def _desired(
