@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +70,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(sorted(example("ready"))), JSON)
+@hypothesis.example("cpu_limit", -1)
 def test_whatever_a_pod_answers_is_a_document_or_refused(name: str, value: Any) -> None:
     body = {**example("ready"), name: value}
     try:
