@@ -131,6 +131,7 @@ def test_every_field_may_be_set(crd_api: Api) -> None:
         {"podTemplate": {"env": [{"name": "OCR_SCRIPT", "value": "{}"}, {"name": "OTHER"}]}},
         {"probes": {"minBudgetSeconds": 3600}},
         {"limits": {"maxUploadBytes": 1}},
+        {"limits": {"maxUploadBytes": "1Gi"}},
         {"s3": {"endpoint": "http://10.0.0.1:7070", "bucket": "a.b-c", "prefix": ""}},
         {"s3": {"endpoint": "http://[fd00::1]:7070/path", "bucket": "abc"}},
         {"image": {"repository": "ocr"}},

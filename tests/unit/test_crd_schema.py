@@ -13,6 +13,7 @@ from kubernetes.aio.client import V1CustomResourceDefinition
 from pydantic import ValidationError
 
 from ocr_operator.api.crdgen import KINDS, OCR_SERVICE, Kind, crd, main
+from ocr_operator.core.builders.volumes import TMP_LIMIT
 
 ROOT = Path(__file__).parents[2]
 CRDS = ROOT / "crds"
@@ -40,6 +41,13 @@ def nodes(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
 
 def test_the_checked_in_files_are_what_the_models_say() -> None:
     assert main([str(CRDS), "--check"]) == 0
+
+
+def test_the_limits_say_what_the_server_and_its_pod_do() -> None:
+    spec = schema_of(OCR_SERVICE)["properties"]["spec"]["properties"]
+    said = {name: entry["description"] for name, entry in spec["limits"]["properties"].items()}
+    assert "503 with Retry-After" in said["queueMaxPages"]
+    assert f"room for {TMP_LIMIT}" in said["maxUploadBytes"]
 
 
 def test_a_stale_file_is_found_and_then_written(

@@ -69,13 +69,9 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _int_or_string(expression: str, message: str) -> WithJsonSchema:
+def _int_or_string(*entries: dict[str, str]) -> WithJsonSchema:
     return WithJsonSchema(
-        {
-            "x-kubernetes-int-or-string": True,
-            "maxLength": QUANTITY_MAX,
-            **rules(rule(expression, message)),
-        }
+        {"x-kubernetes-int-or-string": True, "maxLength": QUANTITY_MAX, **rules(*entries)}
     )
 
 
@@ -83,19 +79,28 @@ Quantity = Annotated[
     str,
     BeforeValidator(_as_text),
     _int_or_string(
-        "type(self) == int ? self >= 0 "
-        ": (isQuantity(self) && !quantity(self).isLessThan(quantity('0')))",
-        "must be a quantity that is not negative, such as 500m, 4 or 16Gi",
+        rule(
+            "type(self) == int ? self >= 0 "
+            ": (isQuantity(self) && !quantity(self).isLessThan(quantity('0')))",
+            "must be a quantity that is not negative, such as 500m, 4 or 16Gi",
+        )
     ),
 ]
 """A whole number or a string such as `16Gi`; always a string in Python."""
-Bytes = Annotated[
+UploadBytes = Annotated[
     str,
     BeforeValidator(_as_text),
     _int_or_string(
-        "type(self) == int ? self >= 1 : (isQuantity(self) && quantity(self).isInteger() "
-        "&& quantity(self).isGreaterThan(quantity('0')))",
-        "must be a number of bytes above 0, such as 50Mi or 52428800",
+        rule(
+            "type(self) == int ? self >= 1 : (isQuantity(self) && quantity(self).isInteger() "
+            "&& quantity(self).isGreaterThan(quantity('0')))",
+            "must be a number of bytes above 0, such as 50Mi or 52428800",
+        ),
+        rule(
+            "type(self) == int ? self <= 1073741824 "
+            ": !(isQuantity(self) && quantity(self).isGreaterThan(quantity('1Gi')))",
+            "must be at most 1Gi: uploads wait in the pod's /tmp, which has room for 4Gi",
+        ),
     ),
 ]
 """A quantity of whole bytes; always a string in Python."""

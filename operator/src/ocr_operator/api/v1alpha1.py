@@ -18,9 +18,9 @@ from ocr_operator.api.fields import (
     INT64,
     MAP_MAX,
     ApiModel,
-    Bytes,
     Count,
     Positive,
+    UploadBytes,
     list_map,
     rule,
     rules,
@@ -136,8 +136,9 @@ class AuthSpec(ApiModel):
 class LimitsSpec(ApiModel):
     """What the server accepts."""
 
-    max_upload_bytes: Bytes | None = None
-    """The largest request body, a quantity of bytes such as 50Mi. Default: 50Mi."""
+    max_upload_bytes: UploadBytes | None = None
+    """The largest request body, a quantity of bytes such as 50Mi, at most 1Gi: uploads wait in the
+    pod's /tmp, which has room for 4Gi. Default: 50Mi."""
     max_pages_sync: Positive | None = None
     """The most pages of one synchronous request. Default: 100."""
     max_pages_async: Positive | None = None
@@ -145,7 +146,8 @@ class LimitsSpec(ApiModel):
     max_pixels: Annotated[int, Field(ge=1, json_schema_extra=INT64)] | None = None
     """The most pixels of one page, checked before it is decoded. Default: 40000000."""
     queue_max_pages: Positive | None = None
-    """The most pages that wait or run in one pod; beyond it requests get 429. Default: 512."""
+    """The most pages that wait or run in one pod; beyond it requests get 503 with Retry-After.
+    Default: 512."""
 
 
 _OPEN = rule(
