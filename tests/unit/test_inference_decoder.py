@@ -76,6 +76,7 @@ def run(scenario: Callable[[Stage], Awaitable[None]]) -> Stage:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DECODE_DEADLINE_S", 0.3)
+    monkeypatch.setattr(module, "SUSPECT_DECODE_S", 0.3)
     monkeypatch.setattr(module, "LEAST_DECODE_S", 0.1)
 
 
@@ -115,10 +116,10 @@ def test_the_other_pages_of_a_document_that_hung_fail_at_once_and_others_go_on(
 def test_a_decoder_has_no_longer_than_the_request() -> None:
     async def scenario(stage: Stage) -> None:
         with pytest.raises(PublicError) as late:
-            await stage.decoder.inspect(HANGS, None, time.monotonic() + 0.2)
+            await stage.decoder.inspect("x", HANGS, None, time.monotonic() + 0.2)
         assert (late.value.status, late.value.code) == (504, "deadline_exceeded")
         assert not isinstance(late.value, DecoderHung)
-        assert (await stage.decoder.inspect(GOOD, None, time.monotonic() + 9)).page_count == 1
+        assert (await stage.decoder.inspect("x", GOOD, None, time.monotonic() + 9)).page_count == 1
 
     assert run(scenario).replaced == ["deadline"]
 
@@ -126,7 +127,7 @@ def test_a_decoder_has_no_longer_than_the_request() -> None:
 def test_a_document_whose_time_is_up_is_not_begun() -> None:
     async def scenario(stage: Stage) -> None:
         with pytest.raises(PublicError, match="deadline"):
-            await stage.decoder.inspect(GOOD, None, time.monotonic() - 1)
+            await stage.decoder.inspect("x", GOOD, None, time.monotonic() - 1)
 
     assert run(scenario).children == []
 
@@ -134,14 +135,55 @@ def test_a_document_whose_time_is_up_is_not_begun() -> None:
 def test_an_impatient_client_does_not_cost_a_child() -> None:
     async def scenario(stage: Stage) -> None:
         # Decoded in its least time, though the client's is over by then.
-        found = await stage.decoder.inspect(GOOD, None, time.monotonic() + 0.001)
+        found = await stage.decoder.inspect("x", GOOD, None, time.monotonic() + 0.001)
         assert found.page_count == 1
         began = time.monotonic()
         with pytest.raises(PublicError):
-            await stage.decoder.inspect(HANGS, None, began + 0.001)
+            await stage.decoder.inspect("x", HANGS, None, began + 0.001)
         assert time.monotonic() - began >= 0.1
 
     assert len(run(scenario).children) == 1
+
+
+def test_documents_that_hang_cost_another_client_one_hang() -> None:
+    async def scenario(stage: Stage) -> None:
+        deadline = time.monotonic() + 60
+        hanging = [
+            asyncio.create_task(stage.decoder.inspect("x", HANGS, None, deadline)) for _ in range(9)
+        ]
+        await asyncio.sleep(0)
+        hanging[3].cancel()  # one that leaves has its turn all the same
+        assert (await stage.decoder.inspect("y", GOOD, None, deadline)).page_count == 1
+        assert len(stage.replaced) == 1
+        await stage.decoder.render("y", GOOD, 1, 72, Path("out"), deadline)
+        assert len(stage.replaced) == 2
+        for task in hanging:
+            task.cancel()
+        await asyncio.wait(hanging)
+
+    run(scenario)
+
+
+def test_a_client_that_hung_the_decoder_has_less_time_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "DECODE_DEADLINE_S", 1.0)
+    monkeypatch.setattr(module, "SUSPECT_DECODE_S", 0.1)
+    monkeypatch.setattr(module, "SUSPECT_FOR_S", 0.5)
+
+    async def scenario(stage: Stage) -> None:
+        async def hang(client: str) -> float:
+            began = time.monotonic()
+            with pytest.raises(DecoderHung):
+                await stage.decoder.inspect(client, HANGS, None, began + 60)
+            return time.monotonic() - began
+
+        assert await hang("x") >= 1.0
+        assert await hang("x") < 0.9
+        assert await hang("y") >= 1.0  # another client, and x' time is over
+        assert await hang("x") >= 1.0
+
+    run(scenario)
 
 
 def work(path: Path, number: int) -> PageWork:

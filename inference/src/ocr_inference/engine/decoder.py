@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,12 @@ log = logging.getLogger("ocr_inference.decode")
 
 DECODE_DEADLINE_S = 30.0
 """An A4 page takes well under a second; what takes this long never ends."""
+
+SUSPECT_DECODE_S = 10.0
+SUSPECT_FOR_S = 300.0
+"""So long a client whose document hung the decoder has less time for each of the next: they may all
+be like it. Less than this could fail a heavy page of somebody innocent where clients have no names.
+"""
 
 LEAST_DECODE_S = 2.0
 """Even for a request whose time is up sooner: each child killed costs the others half a second, and
@@ -51,14 +58,18 @@ class Decoder:
         self._child: Child | None = None
         self._calls = 0
         self._turn = asyncio.Lock()
+        self._own_turn: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._suspect_until: dict[str, float] = {}
 
     async def start(self) -> None:
         """Start the child before the first file comes."""
         async with self._turn:
             await self._running_child()
 
-    async def inspect(self, path: Path, pages: str | None, deadline: float) -> Inspection:
-        found = await self._call("inspect", deadline, path=str(path), pages=pages)
+    async def inspect(
+        self, client: str, path: Path, pages: str | None, deadline: float
+    ) -> Inspection:
+        found = await self._call(client, "inspect", deadline, path=str(path), pages=pages)
         return Inspection(
             media_type=found["media_type"],
             page_count=found["page_count"],
@@ -66,10 +77,10 @@ class Decoder:
         )
 
     async def render(
-        self, path: Path, number: int, dpi: int, out: Path, deadline: float
+        self, client: str, path: Path, number: int, dpi: int, out: Path, deadline: float
     ) -> RawPage:
         page = await self._call(
-            "render", deadline, path=str(path), number=number, dpi=dpi, out=str(out)
+            client, "render", deadline, path=str(path), number=number, dpi=dpi, out=str(out)
         )
         return RawPage(out, page["height"], page["width"], page["dpi"])
 
@@ -77,31 +88,38 @@ class Decoder:
         if self._child is not None:
             await self._child.end()
 
-    async def _call(self, op: str, deadline: float, **arguments: Any) -> Message:
+    async def _call(self, client: str, op: str, deadline: float, **arguments: Any) -> Message:
         # Shielded: a client that goes away must neither leave its call in the way of the next
         # file's, nor make us start a new child for every connection it drops.
         return await asyncio.shield(
-            asyncio.create_task(self._call_in_turn(op, deadline, arguments))
+            asyncio.create_task(self._call_in_turn(client, op, deadline, arguments))
         )
 
-    async def _call_in_turn(self, op: str, deadline: float, arguments: Message) -> Message:
-        async with self._turn:
-            remaining = deadline - time.monotonic()
+    async def _call_in_turn(
+        self, client: str, op: str, deadline: float, arguments: Message
+    ) -> Message:
+        # A client has one document in the line: between two of its own the others have theirs.
+        async with self._own_turn[client, op], self._turn:
+            now = time.monotonic()
+            suspect = now < self._suspect_until.get(client, 0.0)
+            longest = SUSPECT_DECODE_S if suspect else DECODE_DEADLINE_S
+            remaining = deadline - now
             if remaining <= 0:
                 raise _too_late()
-            within = min(DECODE_DEADLINE_S, max(LEAST_DECODE_S, remaining))
+            within = min(longest, max(LEAST_DECODE_S, remaining))
             child = await self._running_child()
             self._calls += 1
             try:
                 async with asyncio.timeout(within):
                     return await child.call(op, **arguments)
             except TimeoutError:
-                if within < DECODE_DEADLINE_S:
+                if within < longest:
                     await self._replace(child, "deadline")
                     raise _too_late() from None
+                self._suspect_until[client] = time.monotonic() + SUSPECT_FOR_S
                 await self._replace(child, "hung")
                 raise DecoderHung(
-                    400, "decode_failed", f"The file was not decoded in {DECODE_DEADLINE_S:.0f} s."
+                    400, "decode_failed", f"The file was not decoded in {longest:.0f} s."
                 ) from None
             except ChildLost:
                 await self._replace(child, "crashed")

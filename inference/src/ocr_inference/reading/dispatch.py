@@ -77,7 +77,7 @@ class Dispatcher:
             began = time.monotonic()
             try:
                 image = await self._decoder.render(
-                    work.path, work.number, work.dpi, out, work.deadline
+                    work.client, work.path, work.number, work.dpi, out, work.deadline
                 )
             except Exception as error:
                 _fail(work, error)

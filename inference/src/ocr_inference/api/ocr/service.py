@@ -94,7 +94,7 @@ class OcrService:
         self, upload: Upload, form: OcrForm, client: str, ticket: Ticket, deadline: float
     ) -> Reading:
         identifier, began = uuid.uuid4().hex, time.monotonic()
-        found = await self._decoder.inspect(upload.path, form.pages, deadline)
+        found = await self._decoder.inspect(client, upload.path, form.pages, deadline)
         ticket.cover(len(found.page_numbers))
         decode_ms = (time.monotonic() - began) * 1000
         works = _works(found, identifier, upload, form, client, deadline)
