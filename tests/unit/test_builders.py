@@ -376,15 +376,31 @@ def test_an_image_is_merged_field_by_field(
         ([{"name": "OCR_DRAIN_TIMEOUT_S", "value": "soon"}], 140),
         ([{"name": "OCR_DRAIN_TIMEOUT_S", "value": "-1"}], 140),
         ([{"name": "OCR_DRAIN_TIMEOUT_S", "value": "inf"}], 140),
+        ([{"name": "OCR_SYNC_TIMEOUT_S", "value": "60"}], 140),
+        ([{"name": "OCR_SYNC_TIMEOUT_S", "value": "299.5"}], 320),
+        ([{"name": "OCR_SYNC_TIMEOUT_S", "value": "soon"}], 140),
+        (
+            [
+                {"name": "OCR_SYNC_TIMEOUT_S", "value": "300"},
+                {"name": "OCR_DRAIN_TIMEOUT_S", "value": "30"},
+            ],
+            50,
+        ),
     ],
 )
-def test_the_pods_grace_follows_the_drain_time_a_person_set(
+def test_the_pods_grace_follows_the_times_a_person_set(
     env: list[dict[str, str]], grace: int
 ) -> None:
     owner = resolved(podTemplate={"env": env})
     assert grace_period(owner) == grace
     names = [entry["name"] for entry in environment(owner, PROBES)]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("timeout", "drain"), [("60", "120"), ("299.5", "300")])
+def test_a_drain_that_is_not_given_is_as_long_as_a_request(timeout: str, drain: str) -> None:
+    owner = resolved(podTemplate={"env": [{"name": "OCR_SYNC_TIMEOUT_S", "value": timeout}]})
+    assert {"name": "OCR_DRAIN_TIMEOUT_S", "value": drain} in environment(owner, PROBES)
 
 
 def test_a_name_the_operator_sets_stays_the_operators() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ocr_operator.api.v1alpha1 import EnvVar
 from ocr_operator.core.builders.volumes import (
     CACHE_PATH,
     KEYS_PATH,
@@ -20,6 +21,7 @@ from ocr_operator.startup.probes import DRAIN_SECONDS, LAME_DUCK_SECONDS, Probes
 HEARTBEAT = "OCR_HEARTBEAT_DEADLINE_S"
 LAME_DUCK = "OCR_LAME_DUCK_S"
 DRAIN = "OCR_DRAIN_TIMEOUT_S"
+SYNC_TIMEOUT = "OCR_SYNC_TIMEOUT_S"
 
 
 def environment(service: Resolved, probes: Probes) -> list[dict[str, Any]]:
@@ -37,9 +39,8 @@ def environment(service: Resolved, probes: Probes) -> list[dict[str, Any]]:
         **_limits(service),
         HEARTBEAT: str(probes.heartbeat_deadline),
     }
-    defaults = {LAME_DUCK: str(LAME_DUCK_SECONDS), DRAIN: str(DRAIN_SECONDS)}
-    template = service.spec.pod_template
-    theirs = {entry.name: entry.wire() for entry in (template.env if template else None) or ()}
+    defaults = {LAME_DUCK: str(LAME_DUCK_SECONDS), DRAIN: str(_default_drain(service))}
+    theirs = {entry.name: entry.wire() for entry in _theirs(service)}
     given = {name: value for name, value in ours.items() if value}
     given |= {name: value for name, value in defaults.items() if name not in theirs}
     entries = [{"name": name, "value": value} for name, value in given.items()]
@@ -48,12 +49,20 @@ def environment(service: Resolved, probes: Probes) -> list[dict[str, Any]]:
 
 def grace_period(service: Resolved) -> int:
     """The pod's: long enough for the lame duck and drain times that a person may have set."""
-    template = service.spec.pod_template
-    values = {entry.name: entry.value for entry in (template.env if template else None) or ()}
     return pod_grace(
-        _seconds(values.get(LAME_DUCK), LAME_DUCK_SECONDS),
-        _seconds(values.get(DRAIN), DRAIN_SECONDS),
+        _their_seconds(service, LAME_DUCK, LAME_DUCK_SECONDS),
+        _their_seconds(service, DRAIN, _default_drain(service)),
     )
+
+
+def _default_drain(service: Resolved) -> int:
+    """As long as a request may take from its arrival: the last one may arrive with the drain."""
+    return max(DRAIN_SECONDS, math.ceil(_their_seconds(service, SYNC_TIMEOUT, 0)))
+
+
+def _theirs(service: Resolved) -> tuple[EnvVar, ...]:
+    template = service.spec.pod_template
+    return (template.env if template else None) or ()
 
 
 def _access(service: Resolved) -> dict[str, str]:
@@ -98,8 +107,9 @@ def _limits(service: Resolved) -> dict[str, str]:
     return {"OCR_MAX_UPLOAD_BYTES": plain(limits.max_upload_bytes or ""), **given}
 
 
-def _seconds(text: str | None, default: float) -> float:
+def _their_seconds(service: Resolved, name: str, default: float) -> float:
     """What the server will read; it refuses what is no number, so the pod never serves with it."""
+    text = next((entry.value for entry in _theirs(service) if entry.name == name), None)
     try:
         value = float(text or "")
     except ValueError:
