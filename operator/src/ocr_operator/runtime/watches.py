@@ -172,11 +172,13 @@ class WatchMonitor:
 
 
 def watch_of(url: URL) -> Watch | None:
-    """`/apis/apps/v1/namespaces/a/deployments` is `deployments` in `a`; None for other paths."""
+    """`/apis/apps/v1/namespaces/a/deployments` is `deployments` in `a`; None for other paths.
+    Before it may be the way to the API server: `/k8s/clusters/c-1`."""
     match [part for part in url.path.split("/") if part]:
-        case ["api", _, plural] | ["apis", _, _, plural]:
+        case [*_, "api", _, plural] | [*_, "apis", _, _, plural]:
             return plural, None
-        case ["api", _, "namespaces", namespace, plural] | [
+        case [*_, "api", _, "namespaces", namespace, plural] | [
+            *_,
             "apis",
             _,
             _,
