@@ -18,7 +18,7 @@ from objects import policy
 from ocr_operator.core.observed import ChildKind, Key
 from ocr_operator.runtime.apply import KubeApi
 from ocr_operator.runtime.cache import Cache
-from ocr_operator.runtime.errors import Conflict, Forbidden, Refused
+from ocr_operator.runtime.errors import Conflict, Forbidden, NotFound, Refused
 from ocr_operator.runtime.metrics import Metrics
 from ocr_operator.runtime.profiles import ProfileStore
 from ocr_operator.runtime.reconciler import Outcome, Parts, Reconciler, work
@@ -217,9 +217,22 @@ async def test_an_object_that_appears_during_a_creation_is_a_conflict(stage: Sta
 
 @pytest.mark.asyncio
 async def test_a_service_that_goes_while_it_is_reported_is_gone(stage: Stage) -> None:
+    stage.fake.script(OWNER, Answer(body=ocr_service()), ABSENT)
     stage.nothing_there()
     stage.fake.script(f"{OWNER}/status", ABSENT)
     assert (await stage.reconcile()).gone
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("path", [DEPLOYMENT, f"{OWNER}/status"])
+async def test_a_write_that_finds_no_place_is_repeated_while_the_service_is_there(
+    stage: Stage, path: str
+) -> None:
+    stage.nothing_there()
+    stage.fake.script(f"PATCH {path}", ABSENT)
+    with pytest.raises(NotFound):
+        await stage.reconcile()
+    assert stage.calls()[-1] == "GET owner"
 
 
 @pytest.mark.asyncio

@@ -30,6 +30,10 @@ ROUNDS = 4
 bug."""
 
 
+class OwnerGone(Exception):
+    """There is no OcrService to act for, or soon will be none, whatever the cache has."""
+
+
 class Unsettled(RuntimeError):
     """The plan went on asking for lookups or recording starts."""
 
@@ -70,7 +74,10 @@ class Reconciler:
         repeated."""
         try:
             outcome = await self._reconcile(key)
-        except NotFound as error:
+        except (OwnerGone, NotFound) as error:
+            # A write may also miss something else: that is worth another try.
+            if isinstance(error, NotFound) and await self._parts.api.find_service(key):
+                raise
             # Deleted a moment ago. Not to be repeated: its last event, and the first one of a
             # successor, are on the way.
             log.info("the OcrService is gone: %s", error, extra={"key": str(key)})
@@ -137,16 +144,16 @@ class Reconciler:
         return unpack_child(kind, pack_child(body)) if body else None
 
     async def _may_create(self, service: ServiceView) -> None:
-        """Raises `NotFound` for an owner that is gone, which a watch tells a moment late: a child
+        """Raises `OwnerGone` for an owner that is gone, which a watch tells a moment late: a child
         made for it would be collected, and made again for as long as the cache has the owner. And
         for one that is about to go: a namespace that is being deleted loses its objects in any
         order, and refuses each that is put back."""
         api, key = self._parts.api, service.key
         body = await api.find_service(key)
         if body is None or body["metadata"]["uid"] != service.uid:
-            raise NotFound("its deletion is not in the cache yet")
+            raise OwnerGone("its deletion is not in the cache yet")
         if await api.namespace_ends(key.namespace):
-            raise NotFound("its namespace is being deleted")
+            raise OwnerGone("its namespace is being deleted")
 
     async def _apply(self, service: ServiceView, changes: tuple[Apply, ...]) -> ApiError | None:
         """Carry out the changes. What somebody has to act on is returned, when the others are
