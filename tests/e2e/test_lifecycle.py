@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import signal
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,6 +25,21 @@ def template_generation(room: Room, name: str) -> set[str]:
 
 def server(room: Room, name: str) -> dict:
     return room.deployment(name)["spec"]["template"]["spec"]["containers"][0]
+
+
+def process_of(pod: dict) -> int:
+    """The process of the pod's container, as this machine, which is the node, counts it."""
+    container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    for entry in Path("/proc").iterdir():
+        # Processes come and go.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if entry.name.isdigit() and container in (entry / "cgroup").read_text():
+                return int(entry.name)
+    raise AssertionError(f"no process is in the cgroup of container {container}")
+
+
+def restarts(pod: dict) -> int:
+    return pod["status"]["containerStatuses"][0]["restartCount"]
 
 
 @pytest.fixture
@@ -165,21 +184,29 @@ def test_deletion_works_with_the_operator_down(service: Room) -> None:
 
 
 def test_the_operator_is_killed_in_the_middle_and_nothing_is_lost(room: Room) -> None:
-    world = room.world
     names = [f"burst-{number}" for number in range(8)]
+    pod = wait_for("the operator", room.world.operator_pod)
+    process = process_of(pod)
+    # It finds all of them waiting at once, and is killed after its first write.
+    os.kill(process, signal.SIGSTOP)
     for name in names[:4]:
         room.scripted(name)
-    pod = world.operator_pod()
-    world.kubectl(
-        "--namespace", "ocr-system", "delete", "pod", pod["metadata"]["name"],
-        "--grace-period=0", "--force",
-    )  # fmt: skip
+    os.kill(process, signal.SIGCONT)
+    wait_for(
+        "a Deployment", lambda: room.api.list("deployments", room.namespace), timeout=30, every=0
+    )
+    os.kill(process, signal.SIGKILL)
+    found = room.api.list("ocrservices", room.namespace)
+    assert not all("status" in service for service in found), "nothing was left to be done"
     for name in names[4:]:
         room.scripted(name)
     for name in names:
         room.wait_ready(name, timeout=150)
         revision = room.deployment(name)["metadata"]["annotations"]
         assert revision["deployment.kubernetes.io/revision"] == "1"
+    after = wait_for("the operator", room.world.operator_pod)
+    assert after["metadata"]["uid"] == pod["metadata"]["uid"]
+    assert restarts(after) == restarts(pod) + 1
 
 
 def test_a_rolling_update_loses_no_request(room: Room) -> None:
