@@ -118,6 +118,29 @@ async def test_the_work_waits_for_an_object_that_comes_late(
 
 
 @pytest.mark.asyncio
+async def test_a_change_right_after_the_listing_does_not_replace_what_was_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If kopf handed over the newest event alone, the listing would never be all handled."""
+    types: list[str | None] = []
+    at_once = handlers._seen
+
+    async def noting(kind: Watched, *rest: Any, type: str | None, **event: Any) -> None:
+        await at_once(kind, *rest, type=type, **event)
+        types.append(type)
+
+    monkeypatch.setattr(handlers, "_seen", noting)
+    with fake_api() as fake:
+        serve_the_kinds(fake)
+        fake.script(path("pods"), listing(pod()))
+        changes = ({"type": "MODIFIED", "object": pod(version=n)} for n in (101, 102))
+        fake.watch(path("pods"), Watching(tuple(changes)))
+        async with informing(fake) as stage:
+            await stage.until(lambda: len(types) == 3 and stage.monitor.filled.is_set())
+    assert types == [None, "MODIFIED", "MODIFIED"]
+
+
+@pytest.mark.asyncio
 async def test_the_api_server_selects_what_is_ours() -> None:
     with fake_api() as fake:
         serve_the_kinds(fake)
