@@ -1,4 +1,4 @@
-"""Running a build: its log goes to a file, its steps and the seconds to stderr."""
+"""Running a build: its log goes to a file, and now and then the step it is at to stderr."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stream(
     progress: Progress,
     environment: Mapping[str, str],
 ) -> None:
-    """Runs a build: everything into the log, one line a step (and a sign of life) on stderr."""
+    """Runs a build: everything into the log, and a sign of life with the present step on stderr."""
     with (
         log.open("w") as log_file,
         subprocess.Popen(
@@ -31,7 +31,8 @@ def stream(
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         ) as process,
     ):  # fmt: skip
-        reader = threading.Thread(target=report_steps, args=(process, step, log_file, progress))
+        present = [""]
+        reader = threading.Thread(target=follow_steps, args=(process, step, log_file, present))
         reader.start()
         begun = progress.elapsed()
         while True:
@@ -43,7 +44,7 @@ def stream(
                 if taken > BUILD_TIMEOUT_SECONDS:
                     process.kill()
                     raise TestbedError(f"{command(argv)}: not done in {taken:.0f} s") from None
-                progress.say(f"  … building ({taken:.0f} s)")
+                progress.say(f"  … {present[0]} ({taken:.0f} s)")
         reader.join()
     if process.returncode:
         steps = re.compile(r"--> |(\[\d+/\d+\] )?STEP ")
@@ -54,13 +55,14 @@ def stream(
         )
 
 
-def report_steps(
-    process: subprocess.Popen[str], step: str, log: TextIO, progress: Progress
+def follow_steps(
+    process: subprocess.Popen[str], step: str, log: TextIO, present: list[str]
 ) -> None:
+    """Copies the output into the log; `present` always holds the newest step."""
     for line in process.stdout or ():
         print(line, end="", file=log, flush=True)
         if re.fullmatch(step, line.strip()):
-            progress.say(f"  {shortened(line.strip())}")
+            present[0] = shortened(line.strip())
 
 
 def shortened(line: str, width: int = 100) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from testbed.process import TestbedError, command, last_lines
 
-# Often enough that nobody takes a four-minute build for a hang.
-HEARTBEAT_SECONDS = 15.0
+# Often enough that nobody takes a ten-minute build for a hang, and no flood.
+HEARTBEAT_SECONDS = 60.0
 
 
 class Progress:
