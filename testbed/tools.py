@@ -2,8 +2,9 @@
 share.
 
 Each folder of `testbed/go` holds a go.mod whose `tool` lines name the programs; they are apart
-because their dependencies disagree. A cache folder's name holds a hash of all that decides what is
-built, and it appears by a rename, so whatever is there is complete and needs no lock to be used.
+because their dependencies disagree. What helm and coredns share is of one version in both, so that
+Go compiles it once. A cache folder's name holds a hash of all that decides what is built, and it
+appears by a rename, so whatever is there is complete and needs no lock to be used.
 """
 
 from __future__ import annotations
