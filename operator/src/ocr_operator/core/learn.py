@@ -67,8 +67,12 @@ def recorded_key(startup: StartupStatus | None, running: Running) -> StartKey | 
     measured, since = startup.last_measured_time, running.since
     if since is not None and (measured is None or measured <= since):
         return None
-    written = startup.key.model_dump()
-    return StartKey(**{name: value or "" for name, value in written.items()})
+    return start_key(startup.key)
+
+
+def start_key(written: StartKeyStatus) -> StartKey:
+    """From `status.startup.key`."""
+    return StartKey(**{name: value or "" for name, value in written.model_dump().items()})
 
 
 def key_status(key: StartKey) -> StartKeyStatus:
