@@ -9,7 +9,6 @@ import pytest
 from ocr_inference.api.ocr.answer import make_answer
 from ocr_inference.api.ocr.router import accepted
 from ocr_inference.api.ocr.schema import parse_form
-from ocr_inference.api.ocr.service import _nothing_read, confident
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.format import as_body
 from ocr_inference.pipeline.page import (
@@ -20,6 +19,7 @@ from ocr_inference.pipeline.page import (
     PageStatus,
     PageText,
 )
+from ocr_inference.reading.reader import _nothing_read, confident
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 

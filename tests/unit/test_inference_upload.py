@@ -45,10 +45,10 @@ def test_a_body_means_the_same_wherever_it_is_cut(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(BODY)]
     upload, data = receive([BODY[a:b] for a, b in pairwise(edges)])
     assert data == DOCUMENT.replace(b"\r\n--b", b"")
-    assert upload.size == len(data)
-    assert upload.sha256 == hashlib.sha256(data).hexdigest()
+    assert upload.document.size == len(data)
+    assert upload.document.sha256 == hashlib.sha256(data).hexdigest()
     assert upload.fields == {"dpi": ["300"], "language": ["en", "é"]}
-    assert upload.name == "bé.pdf"
+    assert upload.document.name == "bé.pdf"
 
 
 @pytest.mark.parametrize(

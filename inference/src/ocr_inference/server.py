@@ -26,6 +26,7 @@ from ocr_inference.engine.cgroup import memory_limit
 from ocr_inference.engine.decoder import Decoder
 from ocr_inference.engine.host import Child, running_pids
 from ocr_inference.engine.memory import MemoryBound
+from ocr_inference.engine.registry import tasks_of
 from ocr_inference.engine.spawn import decode_spawner
 from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
 from ocr_inference.folders import Folders
@@ -34,6 +35,7 @@ from ocr_inference.lifecycle import Lifecycle
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.dispatch import Dispatcher
 from ocr_inference.reading.queue import Admission
+from ocr_inference.reading.reader import Reader
 from ocr_inference.services import Services
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.folder import FolderSink
@@ -190,7 +192,8 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         workspace=workspace,
         uploads=_upload_space(settings, admission),
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
-        ocr=OcrService(decoder, dispatcher, sink, output, metrics, settings.sync_timeout_s),
+        reader=Reader(decoder, dispatcher, metrics, tasks_of(settings.model)),
+        ocr=OcrService(sink, output, metrics, settings.sync_timeout_s),
     )
     return _Parts(services, decoder, dispatcher, output)
 

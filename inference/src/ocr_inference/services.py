@@ -15,6 +15,7 @@ from ocr_inference.folders import Folders
 from ocr_inference.lifecycle import Lifecycle, Stage
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.queue import Admission
+from ocr_inference.reading.reader import Reader
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.space import UploadSpace
@@ -36,6 +37,7 @@ class Services:
     workspace: Workspace
     uploads: UploadSpace
     folders: Folders
+    reader: Reader
     ocr: OcrService
 
     @property

@@ -77,9 +77,31 @@ class Settings(BaseSettings):
         default_factory=lambda given: max(120.0, given["sync_timeout_s"]), ge=0
     )
 
+    # What each of them is for: `contract/environment.v1.json`.
+    engine_workers: int = Field(0, ge=0)
+    max_side: int = Field(16384, ge=1)
+    queue_max_pixels: int = Field(4_000_000_000, ge=1)
+    result_cache_bytes: int = Field(64 * 1024**2, ge=0)
+    rate_limit_pages_per_minute: int = Field(0, ge=0)
+
+    vlm_url: str = "http://127.0.0.1:8080/v1"
+    vlm_model: str = ""
+    vlm_key_dir: Path = Path("/etc/ocr/vlm")
+    vlm_concurrency: int = Field(32, ge=1)
+    vlm_block_timeout_s: float = Field(120, gt=0)
+
+    job_timeout_s: float = Field(3600, gt=0)
+    result_ttl_s: float = Field(86400, gt=0)
+
+    url_enabled: bool = False
+    url_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    url_max_bytes: int = Field(20 * 1024**2, ge=1)
+    url_timeout_s: float = Field(20, gt=0)
+    url_max_redirects: int = Field(3, ge=0)
+
     script: str = ""
 
-    @field_validator("languages", mode="before")
+    @field_validator("languages", "url_allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

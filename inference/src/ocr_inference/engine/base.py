@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocr_inference.pipeline.page import PageText
+
+Task = Literal["parse", "ocr", "table", "formula", "chart", "seal", "spotting"]
+"""`parse` finds blocks and reads each as what it is; the others take the page for one block of that
+kind (the prompts of PaddleOCR-VL)."""
+
+TASKS: tuple[Task, ...] = get_args(Task)
 
 Image = NDArray[np.uint8]
 """Height by width by 3, BGR, contiguous."""
@@ -62,6 +68,7 @@ class ReadOptions:
 
     dpi: int = 200
     languages: tuple[str, ...] = ()
+    task: Task = "parse"
 
 
 class EngineError(Exception):

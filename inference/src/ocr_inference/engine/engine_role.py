@@ -90,7 +90,7 @@ def _read(engine: Engine, call: Message) -> Message:
     image = np.memmap(
         call["image"], dtype=np.uint8, mode="c", shape=(call["height"], call["width"], 3)
     )
-    options = ReadOptions(dpi=call["dpi"], languages=tuple(call["languages"]))
+    options = ReadOptions(dpi=call["dpi"], languages=tuple(call["languages"]), task=call["task"])
     try:
         return asdict(engine.read(np.asarray(image), options, call["timeout"]))
     except UnsupportedOption as error:

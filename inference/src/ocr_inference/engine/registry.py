@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from ocr_inference.engine.base import Engine, EngineConfig, EngineError
+from ocr_inference.engine.base import TASKS, Engine, EngineConfig, EngineError, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Model:
     """The library that must be installed, as in the extras of this package."""
     extra: str
     backends: tuple[str, ...] = ("native",)
+    tasks: tuple[Task, ...] = ("parse", "ocr")
 
 
 MODELS: dict[str, Model] = {
@@ -34,6 +35,8 @@ MODELS: dict[str, Model] = {
         versions=("1.6", "1.5", "1.0"),
         distribution="paddleocr",
         extra="paddle",
+        backends=("native", "vllm", "external"),
+        tasks=TASKS,
     ),
     "pp-ocr": Model(
         "ocr_inference.engine.pp_ocr",
@@ -55,8 +58,16 @@ MODELS: dict[str, Model] = {
         versions=("1",),
         distribution="",
         extra="",
+        backends=("native", "vllm", "external"),
+        tasks=TASKS,
     ),
 }
+
+
+def tasks_of(model: str) -> tuple[Task, ...]:
+    """What pages can be read as by this model; nothing for one that is not known."""
+    known = MODELS.get(model)
+    return () if known is None else known.tasks
 
 
 def resolve_version(model: str, version: str) -> str:

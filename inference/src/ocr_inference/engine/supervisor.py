@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from ocr_inference.engine.base import Task
 from ocr_inference.engine.host import Child, ChildLost
 from ocr_inference.engine.memory import MemoryBound
 from ocr_inference.engine.wire import Message
@@ -110,7 +111,9 @@ class EngineSupervisor:
         """There is work: a load that is waiting to be tried again is tried now."""
         self._wanted.set()
 
-    async def read(self, page: RawPage, languages: tuple[str, ...], within: float) -> Message:
+    async def read(
+        self, page: RawPage, languages: tuple[str, ...], within: float, task: Task = "parse"
+    ) -> Message:
         """Read one page `within` seconds; silence for H more ends the child.
 
         A child that is too large afterwards is replaced; pages that come wait for the next one.
@@ -127,6 +130,7 @@ class EngineSupervisor:
                     width=page.width,
                     dpi=page.dpi,
                     languages=languages,
+                    task=task,
                     timeout=within,
                 )
         except TimeoutError:

@@ -47,6 +47,15 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about a page that its reader should know: `code` is stable, `message` a sentence.
+    In the answer it is one of `warnings`."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class PageText:
     """What an engine read on one page, blocks in reading order."""
 
@@ -54,6 +63,7 @@ class PageText:
     confidence_source: ConfidenceSource
     markdown: str | None = None
     """Set by engines that write Markdown themselves; otherwise it is made from the blocks."""
+    notices: tuple[Notice, ...] = ()
 
 
 class PageStatus(StrEnum):
@@ -73,3 +83,6 @@ class Page:
     text: PageText | None = None
     error: str | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    """`queue_ms`, `render_ms`, `infer_ms`; empty for a page that failed."""
+    cached: bool = False
+    """It was read for an earlier or a simultaneous request."""

@@ -125,7 +125,8 @@ class Dispatcher:
     async def _call(self, decoded: _Decoded, within: float) -> Message:
         limited_by_pace = within < decoded.work.deadline - time.monotonic() - SHORTEST_CALL_S
         try:
-            return await self._engine.read(decoded.image, decoded.work.languages, within)
+            work = decoded.work
+            return await self._engine.read(decoded.image, work.languages, within, work.task)
         except PublicError as error:
             if error.status == 504 and limited_by_pace:
                 # So the limit grows when all pages have become as slow as this one.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ocr_inference.engine.base import Task
 from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.errors import PublicError
 
@@ -46,6 +47,7 @@ class PageWork:
     queued_at: float
     deadline: float
     outcome: asyncio.Future[PageOutcome]
+    task: Task = "parse"
 
 
 class FairQueue:

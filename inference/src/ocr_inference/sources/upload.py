@@ -17,6 +17,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ocr_inference.errors import DISK_FULL, PublicError, storage_full
+from ocr_inference.reading.request import Document
 
 MAX_FIELDS = 32
 MAX_FIELD_BYTES = 64 * 1024
@@ -28,12 +29,9 @@ _UNSAFE = re.compile(r"[^\w.\- ()]+")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A received file. `name` is for people: it names nothing on our side."""
+    """A received file and the fields beside it."""
 
-    path: Path
-    name: str
-    size: int
-    sha256: str
+    document: Document
     fields: dict[str, list[str]]
 
 
@@ -77,7 +75,8 @@ async def _receive(content_type: str, body: AsyncIterator[bytes], path: Path) ->
         size += len(data)
         await asyncio.to_thread(keep, data)
     receiver.finish()
-    return Upload(path, clean_name(receiver.file_name), size, digest.hexdigest(), receiver.fields)
+    name = clean_name(receiver.file_name)
+    return Upload(Document(path, name, size, digest.hexdigest()), receiver.fields)
 
 
 def clean_name(name: str) -> str:

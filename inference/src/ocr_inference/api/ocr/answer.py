@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ocr_inference.api.ocr.schema import OcrForm
-from ocr_inference.engine.decoder import Inspection
 from ocr_inference.pipeline.format import as_markdown, as_text, page_body, page_results
 from ocr_inference.pipeline.page import ConfidenceSource, Page
-from ocr_inference.sources.upload import Upload
+from ocr_inference.reading.request import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +49,18 @@ def make_answer(pages: tuple[Page, ...], form: OcrForm, about: dict[str, Any]) -
     )
 
 
-def document(answer: Answer, created: datetime, upload: Upload, found: Inspection) -> bytes:
+def document(answer: Answer, reading: Reading) -> bytes:
     """What is stored of a request: the answer, and what was sent without its content."""
+    request, found = reading.request, reading.found
     sent = {
-        "name": upload.name,
-        "bytes": upload.size,
-        "sha256": upload.sha256,
+        "name": request.document.name,
+        "bytes": request.document.size,
+        "sha256": request.document.sha256,
         "media_type": found.media_type,
         "page_count": found.page_count,
     }
     values = {
-        "created_at": _dump(created.isoformat()),
+        "created_at": _dump(request.created.isoformat()),
         "input": _dump(sent),
         "result": answer.json(),
     }
@@ -77,11 +76,14 @@ def _dump(value: Any) -> str:
 
 
 def _warnings(pages: tuple[Page, ...], form: OcrForm) -> list[dict[str, Any]]:
-    unsure = any(
-        page.text is not None and page.text.confidence_source is ConfidenceSource.NONE
-        for page in pages
-    )
+    read = [(page.number, page.text) for page in pages if page.text is not None]
+    found: list[dict[str, Any]] = [
+        {"code": notice.code, "page": number, "message": notice.message}
+        for number, text in read
+        for notice in text.notices
+    ]
+    unsure = any(text.confidence_source is ConfidenceSource.NONE for _, text in read)
     if form.min_confidence > 0 and unsure:
         message = "This engine gives no confidence: min_confidence was not applied."
-        return [{"code": "no_confidence", "message": message}]
-    return []
+        found.append({"code": "no_confidence", "message": message})
+    return found

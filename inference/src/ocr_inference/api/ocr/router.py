@@ -68,13 +68,13 @@ async def read_document(
             )
             form = parse_form(upload.fields)
             services.ocr.check(form)
-            reading = await _unless_gone(
-                request, services.ocr.read(upload, form, client, ticket, began)
-            )
+            fresh = "no-store" in request.headers.get("cache-control", "").lower()
+            wanted = services.ocr.request(upload.document, form, client, began, fresh)
+            reading = await _unless_gone(request, services.reader.read(wanted, ticket))
         timings = request.scope["state"]["timings"]
         timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
         total_ms = (time.monotonic() - began) * 1000
-        answer = await services.ocr.answer(reading, upload, form, services.model_name, total_ms)
+        answer = await services.ocr.answer(reading, form, services.model_name, total_ms)
         return await asyncio.to_thread(_respond, answer, form, request.headers)
     except ClientDisconnect:  # in the upload or while its pages were read
         services.metrics.cancelled.labels("disconnect").inc()

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ocr_inference.engine.base import Task
 from ocr_inference.errors import PublicError
 
 Output = Literal["json", "text", "markdown"]
@@ -33,6 +34,9 @@ class OcrForm(BaseModel):
     )
     pages: str | None = Field(
         None, max_length=1000, description="Pages to read, as in `1-3,7`; all by default."
+    )
+    task: Task = Field(
+        "parse", description="`parse`: layout and text; others: the page is one block of that kind."
     )
     output: Output | None = Field(
         None, description="Format of the answer; without it the `Accept` header decides."
@@ -167,5 +171,6 @@ class OcrAnswer(BaseModel):
     usage: Usage
     timings: TimingsBody
     warnings: list[WarningItem]
+    cached: bool = Field(description="No page had to be read: the same was read before.")
     s3: StoredItem | None = None
     output: StoredFileItem | None = None

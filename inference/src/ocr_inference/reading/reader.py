@@ -1,0 +1,172 @@
+"""From a document to its pages: inspect, admit, read every page. The same for every route."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ocr_inference.engine.base import Task
+from ocr_inference.engine.decoder import Decoder, Inspection
+from ocr_inference.errors import PublicError
+from ocr_inference.metrics import Metrics
+from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageStatus, PageText
+from ocr_inference.reading.dispatch import Dispatcher
+from ocr_inference.reading.queue import PageOutcome, PageWork, Ticket
+from ocr_inference.reading.request import Reading, ReadRequest, Watcher
+
+_page_text_type = TypeAdapter(PageText)
+_IGNORE = Watcher()
+
+
+class Reader:
+    def __init__(
+        self,
+        decoder: Decoder,
+        dispatcher: Dispatcher,
+        metrics: Metrics,
+        tasks: tuple[Task, ...],
+    ) -> None:
+        self._decoder = decoder
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._tasks = tasks
+
+    async def read(
+        self, request: ReadRequest, ticket: Ticket, watcher: Watcher = _IGNORE
+    ) -> Reading:
+        """Read within the request's deadline. Cancelled, it stops the work.
+
+        Raises `PublicError`: what is wrong with the document, 422 for what cannot be done, 503
+        queue_full, 504 deadline_exceeded, and the pages' own error where every page failed.
+        """
+        if request.task not in self._tasks:
+            raise PublicError(
+                422,
+                "unsupported_option",
+                f"task: this engine does {', '.join(self._tasks)}, not {request.task}.",
+                field="task",
+            )
+        try:
+            async with asyncio.timeout(request.deadline - time.monotonic()):
+                return await self._read(request, ticket, watcher)
+        except TimeoutError:
+            self._metrics.cancelled.labels("deadline").inc()
+            raise PublicError(
+                504, "deadline_exceeded", "The document was not read before its deadline."
+            ) from None
+
+    async def _read(self, request: ReadRequest, ticket: Ticket, watcher: Watcher) -> Reading:
+        began = time.monotonic()
+        found = await self._decoder.inspect(
+            request.client, request.document.path, request.pages, request.deadline
+        )
+        ticket.cover(len(found.page_numbers))
+        watcher.found(found)
+        decode_ms = (time.monotonic() - began) * 1000
+        results = await self._pages(request, found, ticket, watcher)
+        errors = tuple(error for _, error in results if error is not None)
+        if len(errors) == len(results):
+            raise _nothing_read(errors)
+        return Reading(request, found, tuple(page for page, _ in results), errors, decode_ms)
+
+    async def _pages(
+        self, request: ReadRequest, found: Inspection, ticket: Ticket, watcher: Watcher
+    ) -> list[tuple[Page, PublicError | None]]:
+        works = [_work(request, number) for number in found.page_numbers]
+
+        async def one(work: PageWork) -> tuple[Page, PublicError | None]:
+            page, error = await self._page(work, request)
+            ticket.page_done()
+            self._metrics.pages.labels(self._metrics.engine, page.status.value).inc()
+            watcher.page(page)
+            return page, error
+
+        try:
+            for work in works:
+                self._dispatcher.put(work)
+            return await asyncio.gather(*map(one, works))
+        finally:
+            # The client is gone or the time is up: what still waits is not begun.
+            for work in works:
+                work.outcome.cancel()
+
+    async def _page(self, work: PageWork, request: ReadRequest) -> tuple[Page, PublicError | None]:
+        try:
+            outcome = await work.outcome
+            # In a thread: a page of ten thousand words holds the loop longer than a probe likes.
+            return await asyncio.to_thread(_read_page, work.number, outcome, request), None
+        except PublicError as error:
+            failed = Page(work.number, 0, 0, request.dpi, PageStatus.FAILED, error=error.message)
+            return failed, error
+
+
+def _work(request: ReadRequest, number: int) -> PageWork:
+    return PageWork(
+        client=request.client,
+        request=request.identifier,
+        path=request.document.path,
+        number=number,
+        dpi=request.dpi,
+        languages=request.languages,
+        task=request.task,
+        queued_at=time.monotonic(),
+        deadline=request.deadline,
+        outcome=asyncio.get_running_loop().create_future(),
+    )
+
+
+def _read_page(number: int, outcome: PageOutcome, request: ReadRequest) -> Page:
+    image = outcome.image
+    return Page(
+        number=number,
+        width=image.width,
+        height=image.height,
+        dpi=image.dpi,
+        text=confident(_page_text(outcome.text), request.min_confidence),
+        timings_ms={
+            "queue_ms": round(outcome.queue_s * 1000, 1),
+            "render_ms": round(outcome.render_s * 1000, 1),
+            "infer_ms": round(outcome.read_s * 1000, 1),
+        },
+    )
+
+
+def _page_text(crossed: dict[str, Any]) -> PageText:
+    try:
+        return _page_text_type.validate_python(crossed)
+    except ValidationError:
+        # Without the cause: it quotes the document, and this is logged.
+        raise PublicError(502, "engine_error", "The engine's answer is malformed.") from None
+
+
+def _nothing_read(errors: tuple[PublicError, ...]) -> PublicError:
+    """What the client can act on, its own mistake or a page out of time, is said as such;
+    everything else is the engine's."""
+    first = errors[0]
+    if first.status < 500 or first.status in (503, 504):
+        return first
+    return PublicError(502, "engine_error", first.message, pages=len(errors))
+
+
+def confident(text: PageText, least: float) -> PageText:
+    """Without the lines, and the blocks without lines, that the engine is less sure of."""
+    if least <= 0 or text.confidence_source is ConfidenceSource.NONE:
+        return text
+    blocks = tuple(kept for block in text.blocks if (kept := _confident(block, least)) is not None)
+    # Markdown that the engine wrote itself would still hold what was left out.
+    return text if blocks == text.blocks else replace(text, blocks=blocks, markdown=None)
+
+
+def _confident(block: Block, least: float) -> Block | None:
+    if not block.lines:
+        return block if block.confidence >= least else None
+    lines = tuple(line for line in block.lines if line.confidence >= least)
+    if len(lines) == len(block.lines):
+        return block
+    return (
+        replace(block, lines=lines, text="\n".join(line.text for line in lines)) if lines else None
+    )

@@ -1,0 +1,75 @@
+"""What is to be read and what was read, whichever route asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from ocr_inference.engine.base import Task
+from ocr_inference.engine.decoder import Inspection
+from ocr_inference.errors import PublicError
+from ocr_inference.pipeline.page import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file of a client's on our disk. `name` is for people: it names nothing on our side."""
+
+    path: Path
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """`deadline` is on the monotonic clock, `pages` a selection as in `1-3,7`."""
+
+    client: str
+    document: Document
+    deadline: float
+    pages: str | None = None
+    dpi: int = 200
+    languages: tuple[str, ...] = ()
+    task: Task = "parse"
+    min_confidence: float = 0.0
+    fresh: bool = False
+    """Neither from the cache nor into it."""
+    identifier: str = field(default_factory=lambda: uuid4().hex)
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Told while a document is read: what it is, then each page when it was read or failed."""
+
+    found: Callable[[Inspection], None] = lambda _found: None
+    page: Callable[[Page], None] = lambda _page: None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read: pages in order, one error for each that failed, times in milliseconds."""
+
+    request: ReadRequest
+    found: Inspection
+    pages: tuple[Page, ...]
+    errors: tuple[PublicError, ...]
+    decode_ms: float
+
+    @property
+    def queue_ms(self) -> float:
+        """Until the first page was begun."""
+        waits = [page.timings_ms["queue_ms"] for page in self.pages if page.timings_ms]
+        return min(waits, default=0.0)
+
+    @property
+    def cached(self) -> bool:
+        """Whether no page had to be read for this request."""
+        return all(page.cached for page in self.pages)
+
+    def total(self, timing: str) -> float:
+        return sum(page.timings_ms.get(timing, 0.0) for page in self.pages)
