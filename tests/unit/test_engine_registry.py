@@ -29,7 +29,7 @@ def test_an_unknown_version_names_the_known_ones() -> None:
 
 def test_an_unknown_backend_names_the_known_ones() -> None:
     with pytest.raises(EngineError, match="no backend 'vllm'; known are native"):
-        make_engine(replace(CONFIG, model="tesseract", backend="vllm"))
+        make_engine(replace(CONFIG, model="tesseract", version="5", backend="vllm"))
 
 
 def test_an_empty_version_is_the_newest() -> None:

@@ -49,7 +49,13 @@ class Engine:
     async def wait_ready(self) -> None:
         pass
 
-    async def read(self, page: RawPage, languages: object, within: float) -> dict[str, Any]:  # noqa: ARG002
+    async def read(
+        self,
+        page: RawPage,  # noqa: ARG002
+        languages: object,
+        within: float,
+        task: str,
+    ) -> dict[str, Any]:
         return {"blocks": []}
 
 

@@ -33,7 +33,7 @@ def start(config: Message, emit: Emit) -> Handlers:
     allowed = address_space(memory_limit())
     resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
 
-    from ocr_inference.pipeline.decode import Limits, inspect, render
+    from ocr_inference.pipeline.decode import Limits, inspect, preview, render
 
     limits = Limits(max_pages=config["max_pages"], max_pixels=config["max_pixels"])
 
@@ -49,5 +49,13 @@ def start(config: Message, emit: Emit) -> Handlers:
         height, width = image.shape[:2]
         return {"height": height, "width": width, "dpi": dpi}
 
+    def preview_call(call: Message) -> Message:
+        page = preview(Path(call["path"]), call["number"], call["side"], limits)
+        try:
+            Path(call["out"]).write_bytes(page)
+        except OSError as error:
+            raise storage_full() from error
+        return {}
+
     emit({"event": "ready"})
-    return {"inspect": inspect_call, "render": render_call}
+    return {"inspect": inspect_call, "render": render_call, "preview": preview_call}

@@ -84,6 +84,14 @@ class Decoder:
         )
         return RawPage(out, page["height"], page["width"], page["dpi"])
 
+    async def preview(
+        self, client: str, path: Path, number: int, side: int, out: Path, deadline: float
+    ) -> None:
+        """Page `number` as a JPEG for people, at most `side` pixels on its longer side."""
+        await self._call(
+            client, "preview", deadline, path=str(path), number=number, side=side, out=str(out)
+        )
+
     async def end(self) -> None:
         if self._child is not None:
             await self._child.end()

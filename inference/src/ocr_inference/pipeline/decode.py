@@ -15,7 +15,7 @@ from ocr_inference.pipeline import images, pdf
 from ocr_inference.pipeline.limits import Limits, too_many_pixels
 from ocr_inference.pipeline.selection import select
 
-__all__ = ["DocumentInfo", "Limits", "inspect", "render"]
+__all__ = ["DocumentInfo", "Limits", "inspect", "preview", "render"]
 
 _MAGIC: dict[str, tuple[str, tuple[bytes, ...]]] = {
     "image/png": ("PNG", (b"\x89PNG\r\n\x1a\n",)),
@@ -29,6 +29,9 @@ _MAGIC: dict[str, tuple[str, tuple[bytes, ...]]] = {
 _PDF = "application/pdf"
 _PDF_HEADER_WITHIN = 1024
 """Bytes before `%PDF-` that readers accept (PDF 1.7, implementation note 13)."""
+
+
+_PREVIEW_DPI = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,13 @@ def render(path: Path, number: int, dpi: int, limits: Limits) -> tuple[Image, in
     if kind is None:
         return pdf.render_page(path, number, dpi, limits)
     return images.render_frame(path, kind, number, dpi, limits)
+
+
+def preview(path: Path, number: int, side: int, limits: Limits) -> bytes:
+    """Page `number` (1-based) as a JPEG with at most `side` pixels on its longer side; errors as
+    for `render`."""
+    image, _ = render(path, number, _PREVIEW_DPI, limits)
+    return images.as_jpeg(image, side)
 
 
 def _told_by_magic(path: Path) -> tuple[str, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from collections.abc import Iterator
@@ -58,6 +59,15 @@ def render_frame(path: Path, kind: str, number: int, dpi: int, limits: Limits) -
         ImageOps.exif_transpose(image, in_place=True)  # the other way always makes a copy
         flat = _flatten(image)
         return np.ascontiguousarray(np.asarray(flat)[:, :, ::-1]), own or dpi
+
+
+def as_jpeg(image: Image, side: int) -> bytes:
+    """The image as a JPEG, made smaller where a side is longer than `side` pixels."""
+    picture = Pillow.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
+    picture.thumbnail((side, side))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
 def _check(number: int, size: Size, limits: Limits) -> None:
