@@ -12,7 +12,6 @@ import pytest
 
 from ocr_inference.engine import decoder as module
 from ocr_inference.engine.decoder import Decoder, DecoderHung
-from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.dispatch import Dispatcher
@@ -49,13 +48,7 @@ class Engine:
     async def wait_ready(self) -> None:
         pass
 
-    async def read(
-        self,
-        page: RawPage,  # noqa: ARG002
-        languages: object,
-        within: float,
-        task: str,
-    ) -> dict[str, Any]:
+    async def read(self, *_page: object) -> dict[str, Any]:
         return {"blocks": []}
 
 
