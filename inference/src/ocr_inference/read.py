@@ -42,7 +42,7 @@ def read_files(files: Sequence[Path], output: Output, settings: Settings) -> int
         except Exception as error:
             _complain(f"{settings.model} cannot be loaded: {_sentence(error)}")
             return EXIT_NO_ENGINE
-        limits = Limits(max_pages=settings.max_pages_async, max_pixels=settings.max_pixels)
+        limits = Limits(settings.max_pages_async, settings.max_pixels, settings.max_side)
         code = EXIT_OK
         for file in files:
             pages = list(_pages(engine, file, limits))

@@ -35,7 +35,7 @@ def start(config: Message, emit: Emit) -> Handlers:
 
     from ocr_inference.pipeline.decode import Limits, inspect, preview, render
 
-    limits = Limits(max_pages=config["max_pages"], max_pixels=config["max_pixels"])
+    limits = Limits(config["max_pages"], config["max_pixels"], config["max_side"])
 
     def inspect_call(call: Message) -> Message:
         return asdict(inspect(Path(call["path"]), call["pages"], limits))

@@ -25,5 +25,9 @@ def engine_spawner(settings: Settings, script: str, cpu_limit: float | None) -> 
 
 
 def decode_spawner(settings: Settings) -> Callable[[], Child]:
-    config = {"max_pages": settings.max_pages_sync, "max_pixels": settings.max_pixels}
+    config = {
+        "max_pages": settings.max_pages_sync,
+        "max_pixels": settings.max_pixels,
+        "max_side": settings.max_side,
+    }
     return lambda: Child("decode", config)
