@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from ocr_inference.engine.base import Task
 from ocr_inference.engine.host import Child, ChildLost
@@ -114,9 +115,15 @@ class EngineSupervisor:
     async def read(
         self, page: RawPage, languages: tuple[str, ...], within: float, task: Task = "parse"
     ) -> Message:
-        """Read one page `within` seconds; silence for H more ends the child.
+        """Read one page `within` seconds. Errors are those of `call`."""
+        return await self.call("read", page, within, languages=languages, task=task)
+
+    async def call(self, op: str, page: RawPage, within: float, **arguments: Any) -> Message:
+        """One call about a page `within` seconds; silence for H more ends the child.
 
         A child that is too large afterwards is replaced; pages that come wait for the next one.
+        Raises `PublicError`: what the engine says, 502 engine_error, 503 engine_unavailable, 504
+        deadline_exceeded.
         """
         child = self._child
         if not self._ready.is_set():
@@ -124,14 +131,13 @@ class EngineSupervisor:
         try:
             async with asyncio.timeout(within + self._heartbeat_deadline):
                 result = await child.call(
-                    "read",
+                    op,
                     image=str(page.path),
                     height=page.height,
                     width=page.width,
                     dpi=page.dpi,
-                    languages=languages,
-                    task=task,
                     timeout=within,
+                    **arguments,
                 )
         except TimeoutError:
             self._lost_in_call = _now()
