@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ocr_inference.api.ocr.answer import make_answer
+from ocr_inference.api.ocr.answer import Answer
 from ocr_inference.api.ocr.router import accepted
 from ocr_inference.api.ocr.schema import parse_form
 from ocr_inference.errors import PublicError
@@ -97,10 +97,10 @@ def test_an_answer_made_page_by_page_is_that_of_all_pages() -> None:
         Page(3, 9, 9, 200, text=empty),
         Page(4, 9, 9, 200, text=text(0.7)),
     )
-    form = parse_form({"min_confidence": ["0.5"]})
+    include = frozenset({"blocks", "lines"})
     for some in ((), pages[:1], pages):
-        body = json.loads(make_answer(some, form, {"id": "x"}).json())
-        assert body == {"id": "x", "warnings": [], **as_body(some, frozenset(form.include))}
+        body = json.loads(Answer({"id": "x"}, some, include).json())
+        assert body == {"id": "x", **as_body(some, include)}
 
 
 @pytest.mark.parametrize(

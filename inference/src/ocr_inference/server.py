@@ -19,6 +19,7 @@ from uvicorn.server import Server
 
 from ocr_inference import lifecycle, scripted_http
 from ocr_inference.api.envelope import BodyLimits, Envelope
+from ocr_inference.api.ocr.outputs import Outputs
 from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.app import create_app
 from ocr_inference.auth import KeyRing
@@ -194,6 +195,7 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
         reader=Reader(decoder, dispatcher, metrics, tasks_of(settings.model)),
         ocr=OcrService(sink, output, metrics, settings.sync_timeout_s),
+        outputs=Outputs(decoder, workspace),
     )
     return _Parts(services, decoder, dispatcher, output)
 

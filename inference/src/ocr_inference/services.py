@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from ocr_inference.api.ocr.outputs import Outputs
 from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.auth import KeyRing
 from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
@@ -39,6 +40,7 @@ class Services:
     folders: Folders
     reader: Reader
     ocr: OcrService
+    outputs: Outputs
 
     @property
     def model_name(self) -> str:

@@ -8,45 +8,70 @@ as many objects as there are. Probes would go unanswered meanwhile.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.pipeline.format import as_markdown, as_text, page_body, page_results
 from ocr_inference.pipeline.page import ConfidenceSource, Page
 from ocr_inference.reading.request import Reading
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
-    """`about` is what is said beside the pages; `results` and `pages` are JSON."""
+    """`about` is what is said beside the pages (`about_reading`), `include` what the JSON answer
+    holds of each page. Everything else is made when it is first asked for."""
 
     about: dict[str, Any]
-    text: str
-    markdown: str
-    results: str
-    pages: str
+    pages: Sequence[Page]
+    include: frozenset[str]
+
+    @cached_property
+    def text(self) -> str:
+        return as_text(self.pages)
+
+    @cached_property
+    def markdown(self) -> str:
+        return as_markdown(self.pages)
 
     def json(self) -> str:
         return _object(
             {name: _dump(value) for name, value in self.about.items()}
             | {"text": _dump(self.text), "markdown": _dump(self.markdown)}
-            | {"results": self.results, "pages": self.pages}
+            | {"results": self._results, "pages": self._pages}
         )
 
+    @cached_property
+    def _results(self) -> str:
+        # Without the brackets: a list of each page makes one list of all.
+        results = (_dump(page_results(page))[1:-1] for page in self.pages)
+        return f"[{','.join(filter(None, results))}]"
 
-def make_answer(pages: tuple[Page, ...], form: OcrForm, about: dict[str, Any]) -> Answer:
-    include = frozenset(form.include)
-    # Without the brackets: a list of each page makes one list of all.
-    results = (_dump(page_results(page))[1:-1] for page in pages)
-    return Answer(
-        about={**about, "warnings": _warnings(pages, form)},
-        text=as_text(pages),
-        markdown=as_markdown(pages),
-        results=f"[{','.join(filter(None, results))}]",
-        pages=f"[{','.join(_dump(page_body(page, include)) for page in pages)}]",
-    )
+    @cached_property
+    def _pages(self) -> str:
+        return f"[{','.join(_dump(page_body(page, self.include)) for page in self.pages)}]"
+
+
+def about_reading(reading: Reading, engine: str, model: str, total_ms: float) -> dict[str, Any]:
+    """What an answer says of a reading beside its pages."""
+    times = {
+        "queue_ms": reading.queue_ms,
+        "decode_ms": reading.decode_ms,
+        "render_ms": reading.total("render_ms"),
+        "infer_ms": reading.total("infer_ms"),
+        "total_ms": total_ms,
+    }
+    return {
+        "id": reading.request.identifier,
+        "status": "partial" if reading.errors else "success",
+        "engine": engine,
+        "model": model,
+        "usage": {"pages": len(reading.pages), "bytes": reading.request.document.size},
+        "timings": {name: round(value, 1) for name, value in times.items()},
+        "warnings": _warnings(reading.pages, reading.request.min_confidence),
+        "cached": reading.cached,
+    }
 
 
 def document(answer: Answer, reading: Reading) -> bytes:
@@ -75,7 +100,7 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _warnings(pages: tuple[Page, ...], form: OcrForm) -> list[dict[str, Any]]:
+def _warnings(pages: Sequence[Page], min_confidence: float) -> list[dict[str, Any]]:
     read = [(page.number, page.text) for page in pages if page.text is not None]
     found: list[dict[str, Any]] = [
         {"code": notice.code, "page": number, "message": notice.message}
@@ -83,7 +108,7 @@ def _warnings(pages: tuple[Page, ...], form: OcrForm) -> list[dict[str, Any]]:
         for notice in text.notices
     ]
     unsure = any(text.confidence_source is ConfidenceSource.NONE for _, text in read)
-    if form.min_confidence > 0 and unsure:
+    if min_confidence > 0 and unsure:
         message = "This engine gives no confidence: min_confidence was not applied."
         found.append({"code": "no_confidence", "message": message})
     return found

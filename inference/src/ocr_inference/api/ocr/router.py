@@ -8,13 +8,11 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import Response
 from fastapi.security import HTTPBearer
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
-from ocr_inference.api.ocr.answer import Answer
-from ocr_inference.api.ocr.schema import OcrAnswer, OcrForm, Output, form_schema, parse_form
+from ocr_inference.api.ocr.schema import OcrAnswer, Output, form_schema, parse_form
 from ocr_inference.api.problem import Problem
 from ocr_inference.errors import PublicError
 from ocr_inference.services import Services, services_of
@@ -71,11 +69,15 @@ async def read_document(
             fresh = "no-store" in request.headers.get("cache-control", "").lower()
             wanted = services.ocr.request(upload.document, form, client, began, fresh)
             reading = await _unless_gone(request, services.reader.read(wanted, ticket))
-        timings = request.scope["state"]["timings"]
-        timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
-        total_ms = (time.monotonic() - began) * 1000
-        answer = await services.ocr.answer(reading, form, services.model_name, total_ms)
-        return await asyncio.to_thread(_respond, answer, form, request.headers)
+            timings = request.scope["state"]["timings"]
+            timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
+            total_ms = (time.monotonic() - began) * 1000
+            answer = await services.ocr.answer(reading, form, services.model_name, total_ms)
+            output = form.output or accepted(request.headers.get("accept", ""))
+            written = await services.outputs.write(
+                output, answer, wanted.document, client, wanted.deadline
+            )
+        return written.response(answer.about)
     except ClientDisconnect:  # in the upload or while its pages were read
         services.metrics.cancelled.labels("disconnect").inc()
         return Response(status_code=CLIENT_GONE)
@@ -107,20 +109,6 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _respond(answer: Answer, form: OcrForm, headers: Headers) -> Response:
-    # For the formats that are only text: what the JSON answer says beside it.
-    extra = {"X-OCR-Status": answer.about["status"]}
-    if warnings := answer.about["warnings"]:
-        extra["X-OCR-Warnings"] = ", ".join(warning["code"] for warning in warnings)
-    match form.output or accepted(headers.get("accept", "")):
-        case "text":
-            return PlainTextResponse(answer.text, headers=extra)
-        case "markdown":
-            return Response(answer.markdown, media_type="text/markdown", headers=extra)
-        case _:
-            return Response(answer.json(), media_type="application/json", headers=extra)
 
 
 def accepted(header: str) -> Output:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import asdict
-from typing import Any
 
-from ocr_inference.api.ocr.answer import Answer, document, make_answer
+from ocr_inference.api.ocr.answer import Answer, about_reading, document
 from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
@@ -57,8 +56,8 @@ class OcrService:
 
     async def answer(self, reading: Reading, form: OcrForm, model: str, total_ms: float) -> Answer:
         """The answer, which says where it is kept when it is."""
-        about = _about(reading, self._metrics.engine, model, total_ms)
-        answer = await asyncio.to_thread(make_answer, reading.pages, form, about)
+        about = about_reading(reading, self._metrics.engine, model, total_ms)
+        answer = Answer(about, reading.pages, frozenset(form.include))
         if form.save_to_s3 == "false":
             return answer
         for name, sink in self._sinks.items():
@@ -85,22 +84,3 @@ class OcrService:
             answer.about["warnings"].append({"code": f"{name}_failed", "message": str(error)})
         else:
             answer.about[name] = asdict(stored)
-
-
-def _about(reading: Reading, engine: str, model: str, total_ms: float) -> dict[str, Any]:
-    times = {
-        "queue_ms": reading.queue_ms,
-        "decode_ms": reading.decode_ms,
-        "render_ms": reading.total("render_ms"),
-        "infer_ms": reading.total("infer_ms"),
-        "total_ms": total_ms,
-    }
-    return {
-        "id": reading.request.identifier,
-        "status": "partial" if reading.errors else "success",
-        "engine": engine,
-        "model": model,
-        "usage": {"pages": len(reading.pages), "bytes": reading.request.document.size},
-        "timings": {name: round(value, 1) for name, value in times.items()},
-        "cached": reading.cached,
-    }
