@@ -10,26 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocr_inference.engine.base import Image
-from ocr_inference.errors import PublicError
 from ocr_inference.pipeline import images, pdf
 from ocr_inference.pipeline.limits import Limits, too_many_pixels
+from ocr_inference.pipeline.magic import HEAD_BYTES, media_type_of
 from ocr_inference.pipeline.selection import select
 
 __all__ = ["DocumentInfo", "Limits", "inspect", "preview", "render"]
-
-_MAGIC: dict[str, tuple[str, tuple[bytes, ...]]] = {
-    "image/png": ("PNG", (b"\x89PNG\r\n\x1a\n",)),
-    "image/jpeg": ("JPEG", (b"\xff\xd8\xff",)),
-    # The last two are BigTIFF.
-    "image/tiff": ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-    "image/bmp": ("BMP", (b"BM",)),
-}
-"""Media type to Pillow's name and first bytes. Pillow would open 43 formats, some of them bombs."""
-
-_PDF = "application/pdf"
-_PDF_HEADER_WITHIN = 1024
-"""Bytes before `%PDF-` that readers accept (PDF 1.7, implementation note 13)."""
-
 
 _PREVIEW_DPI = 100
 
@@ -85,18 +71,4 @@ def preview(path: Path, number: int, side: int, limits: Limits) -> bytes:
 def _told_by_magic(path: Path) -> tuple[str, str | None]:
     """The media type and Pillow's name of the format, None for a PDF."""
     with path.open("rb") as file:
-        head = file.read(_PDF_HEADER_WITHIN)
-    if not head:
-        raise PublicError(400, "empty_file", "The file is empty.")
-    for media_type, (kind, beginnings) in _MAGIC.items():
-        if head.startswith(beginnings):
-            return media_type, kind
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp", "WEBP"
-    if b"%PDF-" in head:
-        return _PDF, None
-    raise PublicError(
-        415,
-        "unsupported_media_type",
-        "The file is none of PDF, PNG, JPEG, TIFF, WEBP and BMP, judged by its first bytes.",
-    )
+        return media_type_of(file.read(HEAD_BYTES))
