@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ocr_inference.engine.cgroup import memory_limit
@@ -38,7 +38,8 @@ def start(config: Message, emit: Emit) -> Handlers:
     limits = Limits(config["max_pages"], config["max_pixels"], config["max_side"])
 
     def inspect_call(call: Message) -> Message:
-        return asdict(inspect(Path(call["path"]), call["pages"], limits))
+        allowed = replace(limits, max_pages=call["max_pages"] or limits.max_pages)
+        return asdict(inspect(Path(call["path"]), call["pages"], allowed))
 
     def render_call(call: Message) -> Message:
         image, dpi = render(Path(call["path"]), call["number"], call["dpi"], limits)

@@ -67,9 +67,17 @@ class Decoder:
             await self._running_child()
 
     async def inspect(
-        self, client: str, path: Path, pages: str | None, deadline: float
+        self,
+        client: str,
+        path: Path,
+        pages: str | None,
+        deadline: float,
+        max_pages: int | None = None,
     ) -> Inspection:
-        found = await self._call(client, "inspect", deadline, path=str(path), pages=pages)
+        """`max_pages`: other than what a request that is waited for may have."""
+        found = await self._call(
+            client, "inspect", deadline, path=str(path), pages=pages, max_pages=max_pages
+        )
         return Inspection(
             media_type=found["media_type"],
             page_count=found["page_count"],

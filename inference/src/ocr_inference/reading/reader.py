@@ -43,13 +43,7 @@ class Reader:
         Raises `PublicError`: what is wrong with the document, 422 for what cannot be done, 503
         queue_full, 504 deadline_exceeded, and the pages' own error where every page failed.
         """
-        if request.task not in self._tasks:
-            raise PublicError(
-                422,
-                "unsupported_option",
-                f"task: this engine does {', '.join(self._tasks)}, not {request.task}.",
-                field="task",
-            )
+        self.check(request.task)
         try:
             async with asyncio.timeout(request.deadline - time.monotonic()):
                 return await self._read(request, ticket, watcher)
@@ -59,10 +53,24 @@ class Reader:
                 504, "deadline_exceeded", "The document was not read before its deadline."
             ) from None
 
+    def check(self, task: Task) -> None:
+        """Refuse what this engine cannot do: `PublicError` 422 unsupported_option."""
+        if task not in self._tasks:
+            raise PublicError(
+                422,
+                "unsupported_option",
+                f"task: this engine does {', '.join(self._tasks)}, not {task}.",
+                field="task",
+            )
+
     async def _read(self, request: ReadRequest, ticket: Ticket, watcher: Watcher) -> Reading:
         began = time.monotonic()
         found = await self._decoder.inspect(
-            request.client, request.document.path, request.pages, request.deadline
+            request.client,
+            request.document.path,
+            request.pages,
+            request.deadline,
+            request.max_pages,
         )
         ticket.cover(len(found.page_numbers))
         watcher.found(found)

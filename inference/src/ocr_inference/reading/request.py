@@ -36,6 +36,8 @@ class ReadRequest:
     languages: tuple[str, ...] = ()
     task: Task = "parse"
     min_confidence: float = 0.0
+    max_pages: int | None = None
+    """Other than what a request that is waited for may have."""
     fresh: bool = False
     """Neither from the cache nor into it."""
     identifier: str = field(default_factory=lambda: uuid4().hex)
