@@ -48,6 +48,9 @@ class Metrics:
         )
         self.queue_wait = seconds("ocr_queue_wait_seconds", "From queueing a page to decoding it.")
         self.inflight_pages = gauge("ocr_inflight_pages", "Pages that the engine is reading.")
+        self.url_blocked = counter(
+            "ocr_url_blocked", "URLs that were not fetched, or not further.", "reason"
+        )
         self.worker_restarts = counter(
             "ocr_worker_restarts", "Children replaced, by role and reason.", "worker", "reason"
         )

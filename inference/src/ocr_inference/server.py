@@ -42,6 +42,7 @@ from ocr_inference.settings import Settings
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.space import UploadSpace, upload_budget
+from ocr_inference.sources.url import UrlFetcher
 from ocr_inference.startup import StartRecord
 from ocr_inference.workspace import Workspace
 
@@ -192,6 +193,7 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         metrics=metrics,
         workspace=workspace,
         uploads=_upload_space(settings, admission),
+        urls=UrlFetcher(settings, metrics, number),
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
         reader=Reader(decoder, dispatcher, metrics, tasks_of(settings.model)),
         ocr=OcrService(sink, output, metrics, settings.sync_timeout_s),

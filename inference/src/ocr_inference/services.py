@@ -20,6 +20,7 @@ from ocr_inference.reading.reader import Reader
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.space import UploadSpace
+from ocr_inference.sources.url import UrlFetcher
 from ocr_inference.startup import StartRecord, StartWarning
 from ocr_inference.workspace import Workspace
 
@@ -37,6 +38,7 @@ class Services:
     metrics: Metrics
     workspace: Workspace
     uploads: UploadSpace
+    urls: UrlFetcher
     folders: Folders
     reader: Reader
     ocr: OcrService
