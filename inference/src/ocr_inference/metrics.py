@@ -15,6 +15,8 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from ocr_inference.pipeline.page import PageStatus
+
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 
 
@@ -42,7 +44,13 @@ class Metrics:
         )
         self.rejected = counter("ocr_rejected", "Requests refused, by error code.", "reason")
         self.cancelled = counter("ocr_cancelled", "Requests whose work was stopped.", "cause")
-        self.pages = counter("ocr_pages", "Pages answered.", "engine", "status")
+        self._pages = counter("ocr_pages", "Pages answered.", "engine", "status")
+        self.client_requests = counter(
+            "ocr_client_requests", "Requests answered, by the name of their key.", "client", "code"
+        )
+        self._client_pages = counter(
+            "ocr_client_pages", "Pages that were read, by the name of the key.", "client"
+        )
         self.page_seconds = seconds(
             "ocr_page_duration_seconds", "Of one page: render, read.", "engine", "stage"
         )
@@ -64,6 +72,12 @@ class Metrics:
     def watch(self, queue_pages: Callable[[], float], engine_up: Callable[[], float]) -> None:
         self._queue_pages.set_function(queue_pages)
         self._engine_up.labels(self.engine).set_function(engine_up)
+
+    def page_read(self, client: str, status: PageStatus) -> None:
+        """A page was answered for this client; one that failed is none of what it used."""
+        self._pages.labels(self.engine, status.value).inc()
+        if status is PageStatus.OK:
+            self._client_pages.labels(client).inc()
 
     def stage(self, stage: str, began: float) -> float:
         """Record a stage of a page that began then and ends now; returns its seconds."""

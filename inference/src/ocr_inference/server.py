@@ -36,6 +36,7 @@ from ocr_inference.lifecycle import Lifecycle
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.dispatch import Dispatcher
 from ocr_inference.reading.queue import Admission
+from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.reader import Reader
 from ocr_inference.services import Services
 from ocr_inference.settings import Settings
@@ -178,6 +179,7 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         decode_spawner(settings), lambda why: metrics.worker_restarts.labels("decode", why).inc()
     )
     dispatcher = Dispatcher(workspace, decoder, engine, admission, metrics)
+    rates = PageRates(settings.rate_limit_pages_per_minute)
     sink = S3Sink(settings, metrics)
     # The folder is for a server without S3 alone.
     output = FolderSink(None if sink.configured else settings.output_dir, metrics)
@@ -189,13 +191,14 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         lifecycle=Lifecycle(settings.lame_duck_s, settings.drain_timeout_s),
         admission=admission,
         keys=KeyRing(settings.keys_dir, wanted=settings.auth_mode == "Token"),
+        rates=rates,
         sink=sink,
         metrics=metrics,
         workspace=workspace,
         uploads=_upload_space(settings, admission),
         urls=UrlFetcher(settings, metrics, number),
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
-        reader=Reader(decoder, dispatcher, metrics, tasks_of(settings.model)),
+        reader=Reader(decoder, dispatcher, metrics, rates, tasks_of(settings.model)),
         ocr=OcrService(sink, output, metrics, settings.sync_timeout_s),
         outputs=Outputs(decoder, workspace),
     )

@@ -16,6 +16,7 @@ from ocr_inference.folders import Folders
 from ocr_inference.lifecycle import Lifecycle, Stage
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.queue import Admission
+from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.reader import Reader
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.s3 import S3Sink
@@ -34,6 +35,7 @@ class Services:
     lifecycle: Lifecycle
     admission: Admission
     keys: KeyRing
+    rates: PageRates
     sink: S3Sink
     metrics: Metrics
     workspace: Workspace

@@ -160,8 +160,9 @@ class Envelope:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, str(exchange.status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        code = scope["state"].get("error_code")
-        if code is not None and route == "/ocr":
+        if (client := scope["state"].get("client")) is not None:
+            self._metrics.client_requests.labels(client, str(exchange.status)).inc()
+        if (code := scope["state"].get("error_code")) is not None:
             self._metrics.rejected.labels(code).inc()
         if scope["path"] in QUIET_PATHS:
             return

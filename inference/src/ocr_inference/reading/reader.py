@@ -16,6 +16,7 @@ from ocr_inference.metrics import Metrics
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageStatus, PageText
 from ocr_inference.reading.dispatch import Dispatcher
 from ocr_inference.reading.queue import PageOutcome, PageWork, Ticket
+from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.request import Reading, ReadRequest, Watcher
 
 _page_text_type = TypeAdapter(PageText)
@@ -28,11 +29,13 @@ class Reader:
         decoder: Decoder,
         dispatcher: Dispatcher,
         metrics: Metrics,
+        rates: PageRates,
         tasks: tuple[Task, ...],
     ) -> None:
         self._decoder = decoder
         self._dispatcher = dispatcher
         self._metrics = metrics
+        self._rates = rates
         self._tasks = tasks
 
     async def read(
@@ -73,6 +76,8 @@ class Reader:
             request.max_pages,
         )
         ticket.cover(len(found.page_numbers))
+        # The first was paid for when the request was let in.
+        self._rates.charge(request.client, len(found.page_numbers) - 1)
         watcher.found(found)
         decode_ms = (time.monotonic() - began) * 1000
         results = await self._pages(request, found, ticket, watcher)
@@ -89,7 +94,7 @@ class Reader:
         async def one(work: PageWork) -> tuple[Page, PublicError | None]:
             page, error = await self._page(work, request)
             ticket.page_done()
-            self._metrics.pages.labels(self._metrics.engine, page.status.value).inc()
+            self._metrics.page_read(request.client, page.status)
             watcher.page(page)
             return page, error
 

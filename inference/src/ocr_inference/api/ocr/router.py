@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
 from ocr_inference.api.ocr.schema import OcrAnswer, Output, form_schema, parse_form
 from ocr_inference.api.problem import Problem
-from ocr_inference.errors import PublicError
+from ocr_inference.api.work import admitted, announced, bearer, client_gone, unless_gone
 from ocr_inference.services import Services, services_of
 from ocr_inference.sources.upload import receive_upload
-
-T = TypeVar("T")
-
-CLIENT_GONE = 499
-"""nginx's number; nobody reads the answer, the log and the metrics do."""
 
 _MEDIA_TYPES: dict[str, Output] = {
     "application/json": "json",
     "text/plain": "text",
     "text/markdown": "markdown",
 }
-_ERRORS = (400, 401, 408, 413, 415, 422, 502, 503, 504)
+_ERRORS = (400, 401, 408, 413, 415, 422, 429, 502, 503, 504)
 
 router = APIRouter(tags=["ocr"])
-bearer = HTTPBearer(auto_error=False, description="A key of this server, where it wants one.")
 
 
 @router.post(
@@ -51,14 +42,10 @@ async def read_document(
     """Read a PNG, JPEG, TIFF, WEBP, BMP or PDF and return its text, with lines, boxes and
     confidence as JSON, or as plain text or Markdown."""
     began = time.monotonic()
-    client = services.keys.client(request.headers.get("authorization"))
-    if client is None:
-        raise PublicError(401, "unauthorized", "Send a valid key as `Authorization: Bearer <key>`.")
-    services.check_can_work()
-    ticket = services.admission.admit()
     try:
         with (
-            services.uploads.reserve(_announced(request, services)) as space,
+            admitted(request, services) as (client, ticket),
+            services.uploads.reserve(announced(request, services)) as space,
             services.workspace.file(".upload") as path,
         ):
             upload = await receive_upload(
@@ -68,7 +55,7 @@ async def read_document(
             services.ocr.check(form)
             fresh = "no-store" in request.headers.get("cache-control", "").lower()
             wanted = services.ocr.request(upload.document, form, client, began, fresh)
-            reading = await _unless_gone(request, services.reader.read(wanted, ticket))
+            reading = await unless_gone(request, services.reader.read(wanted, ticket))
             timings = request.scope["state"]["timings"]
             timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
             total_ms = (time.monotonic() - began) * 1000
@@ -79,36 +66,7 @@ async def read_document(
             )
         return written.response(answer.about)
     except ClientDisconnect:  # in the upload or while its pages were read
-        services.metrics.cancelled.labels("disconnect").inc()
-        return Response(status_code=CLIENT_GONE)
-    finally:
-        ticket.release()
-
-
-def _announced(request: Request, services: Services) -> int:
-    """The body's bytes where the header tells. More than is allowed will be refused as such."""
-    length = request.headers.get("content-length", "")
-    return min(int(length), services.settings.max_upload_bytes) if length.isdecimal() else 0
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client closes the connection."""
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_gone(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.wait({working, leaving})
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        return client_gone(services)
 
 
 def accepted(header: str) -> Output:

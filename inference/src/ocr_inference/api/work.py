@@ -1,0 +1,83 @@
+"""What every route that works for a client does around its own part: who asks, may they now, and
+stop when they are gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+from starlette.requests import ClientDisconnect
+
+from ocr_inference.errors import PublicError
+from ocr_inference.reading.queue import Ticket
+from ocr_inference.services import Services
+
+T = TypeVar("T")
+
+CLIENT_GONE = 499
+"""nginx's number; nobody reads the answer, the log and the metrics do."""
+
+bearer = HTTPBearer(auto_error=False, description="A key of this server, where it wants one.")
+"""For the documentation: the header itself is read by `client_of`."""
+
+
+def client_of(request: Request, services: Services) -> str:
+    """Whose key the request carries. Raises `PublicError` 401 unauthorized."""
+    client = services.keys.client(request.headers.get("authorization"))
+    if client is None:
+        raise PublicError(401, "unauthorized", "Send a valid key as `Authorization: Bearer <key>`.")
+    request.scope["state"]["client"] = client
+    return client
+
+
+@contextmanager
+def admitted(request: Request, services: Services) -> Iterator[tuple[str, Ticket]]:
+    """The client and its share of the queue, for work that the client waits for.
+
+    Raises `PublicError`: 401, 429 rate_limited, and 503 while nothing more can be taken.
+    """
+    client = client_of(request, services)
+    services.check_can_work()
+    ticket = services.admission.admit()
+    try:
+        services.rates.admit(client)
+        yield client, ticket
+    finally:
+        ticket.release()
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client closes the connection:
+    `ClientDisconnect`, which `client_gone` is the answer to."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.wait({working, leaving})
+
+
+def client_gone(services: Services) -> Response:
+    services.metrics.cancelled.labels("disconnect").inc()
+    return Response(status_code=CLIENT_GONE)
+
+
+def announced(request: Request, services: Services) -> int:
+    """The body's bytes where the header tells. More than is allowed will be refused as such."""
+    length = request.headers.get("content-length", "")
+    return min(int(length), services.settings.max_upload_bytes) if length.isdecimal() else 0
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
