@@ -13,6 +13,7 @@ from ocr_inference.metrics import Metrics
 from ocr_inference.settings import Settings
 from ocr_inference.sinks import base
 from ocr_inference.sinks.base import StoreFailed
+from ocr_inference.sinks.bucket import Bucket
 from ocr_inference.sinks.s3 import S3Sink
 
 
@@ -21,7 +22,7 @@ def sink(tmp_path: Path) -> S3Sink:
     settings = Settings(
         s3_endpoint="http://127.0.0.1:9", s3_bucket="b", s3_credentials_dir=tmp_path
     )
-    return S3Sink(settings, Metrics("1", "scripted"))
+    return S3Sink(Bucket(settings), Metrics("1", "scripted"))
 
 
 def test_a_secret_that_is_no_text_is_missing(sink: S3Sink, tmp_path: Path) -> None:

@@ -25,9 +25,11 @@ from ocr_inference.app import create_app
 from ocr_inference.auth import KeyRing
 from ocr_inference.engine.cgroup import memory_limit
 from ocr_inference.engine.decoder import Decoder
-from ocr_inference.engine.host import Child, running_pids
+from ocr_inference.engine.host import Child, engine_pids, running_pids
 from ocr_inference.engine.memory import MemoryBound
+from ocr_inference.engine.pool import EnginePool
 from ocr_inference.engine.registry import tasks_of
+from ocr_inference.engine.sizes import decoders, pool_size
 from ocr_inference.engine.spawn import decode_spawner
 from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
 from ocr_inference.folders import Folders
@@ -40,6 +42,7 @@ from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.reader import Reader
 from ocr_inference.services import Services
 from ocr_inference.settings import Settings
+from ocr_inference.sinks.bucket import Bucket
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.space import UploadSpace, upload_budget
@@ -164,23 +167,18 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         settings.model, settings.model_version, settings.backend, start.cpu_limit, start.began
     )
     record.spawned(start.spawned)
-    engine = EngineSupervisor(
-        start.spawn_engine,
-        start.first_child,
-        start.spawned,
-        record,
-        settings.heartbeat_deadline_s,
-        lambda why: metrics.worker_restarts.labels("engine", why).inc(),
-        MemoryBound(memory_limit(), running_pids),
-    )
+    engine = _engines(settings, start, metrics, record)
     admission = Admission(settings.queue_max_pages)
     metrics.watch(lambda: admission.pages, lambda: engine.state is EngineState.READY)
     decoder = Decoder(
-        decode_spawner(settings), lambda why: metrics.worker_restarts.labels("decode", why).inc()
+        decode_spawner(settings),
+        lambda why: metrics.worker_restarts.labels("decode", why).inc(),
+        decoders(start.cpu_limit),
     )
     dispatcher = Dispatcher(workspace, decoder, engine, admission, metrics)
     rates = PageRates(settings.rate_limit_pages_per_minute)
-    sink = S3Sink(settings, metrics)
+    bucket = Bucket(settings)
+    sink = S3Sink(bucket, metrics)
     # The folder is for a server without S3 alone.
     output = FolderSink(None if sink.configured else settings.output_dir, metrics)
     services = Services(
@@ -203,6 +201,33 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         outputs=Outputs(decoder, workspace),
     )
     return _Parts(services, decoder, dispatcher, output)
+
+
+def _engines(settings: Settings, start: Start, metrics: Metrics, record: StartRecord) -> EnginePool:
+    def engine(child: Child, spawned: float, record: StartRecord) -> EngineSupervisor:
+        return EngineSupervisor(
+            start.spawn_engine,
+            child,
+            spawned,
+            record,
+            settings.heartbeat_deadline_s,
+            lambda why: metrics.worker_restarts.labels("engine", why).inc(),
+            MemoryBound(memory_limit(), running_pids, engine_pids),
+        )
+
+    def another() -> EngineSupervisor:
+        # The start that is told is that of the first one; nobody reads this record.
+        now = time.monotonic()
+        unread = StartRecord(record.model, record.version, record.backend, record.cpu_limit, now)
+        return engine(start.spawn_engine(), now, unread)
+
+    return EnginePool(
+        engine(start.first_child, start.spawned, record),
+        another,
+        lambda resident: pool_size(
+            settings.engine_workers, settings.model, start.cpu_limit, resident
+        ),
+    )
 
 
 def _upload_space(settings: Settings, admission: Admission) -> UploadSpace:

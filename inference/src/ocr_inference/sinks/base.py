@@ -45,16 +45,17 @@ class Place:
         self._free = threading.Semaphore(THREADS)
         self._down_until = 0.0
 
-    async def ask(self, work: Callable[[], T], remaining: float) -> T:
+    async def ask(self, work: Callable[[], T], remaining: float, operation: str | None = None) -> T:
         """What `work` returns or raises, within the `remaining` seconds until the request's own
-        deadline. Raises `StoreFailed` when it takes longer, and at once when it surely would."""
+        deadline. Raises `StoreFailed` when it takes longer, and at once when it surely would.
+        `operation`: other than the usual one, for the metrics."""
         result = "failed"
         try:
             answer = await self._ask(work, min(STORE_DEADLINE_S, max(LEAST_STORE_S, remaining)))
             result = "ok"
             return answer
         finally:
-            self._operations.labels(self._operation, result).inc()
+            self._operations.labels(operation or self._operation, result).inc()
 
     async def _ask(self, work: Callable[[], T], within: float) -> T:
         now = time.monotonic()

@@ -1,0 +1,224 @@
+"""One S3 bucket: its credentials, its client and the calls on it. For threads; every call waits.
+
+`boto3` is imported by the first call, so that neither the start nor the loop waits.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from ocr_inference.settings import Settings
+from ocr_inference.sinks.base import THREADS, StoreFailed
+
+log = logging.getLogger("ocr_inference.s3")
+
+_CONNECT_S, _READ_S, _ATTEMPTS = 3, 10, 3
+_CHUNK = 1024 * 1024
+
+_CONFLICT, _FAILED = 409, 412
+_MISSING = 404
+_NO_CONDITIONAL_WRITES = frozenset((400, 501))
+
+
+class Changed(Exception):
+    """A conditional write found another state than it was made for; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Credentials:
+    access_key: str
+    secret_key: str
+
+
+class Bucket:
+    """Keys are below the settings' prefix. Every call raises `StoreFailed` without credentials and
+    botocore's errors otherwise."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: tuple[_Credentials, Any] | None = None
+        self.conditional = True
+        """Until the endpoint is known to have no conditional writes."""
+
+    @property
+    def name(self) -> str:
+        return self._settings.s3_bucket
+
+    @property
+    def configured(self) -> bool:
+        return self._settings.s3_configured
+
+    @property
+    def credentials_missing(self) -> bool:
+        return self.configured and self._credentials() is None
+
+    def prepare(self) -> None:
+        """Import boto3 now and not with the first request."""
+        if self.configured:
+            Thread(target=_import_boto3, daemon=True).start()
+
+    def path(self, key: str) -> str:
+        """The whole key of an object."""
+        return self._settings.s3_prefix + key
+
+    def put(
+        self,
+        key: str,
+        body: bytes | Path,
+        content_type: str = "application/json",
+        *,
+        absent: bool = False,
+        match: str | None = None,
+    ) -> str:
+        """Write and return the ETag; only where nothing is there (`absent`) or what has this ETag
+        (`match`): `Changed` otherwise. An endpoint without conditional writes writes always."""
+        from botocore.exceptions import ClientError
+
+        condition = {"IfNoneMatch": "*"} if absent else {"IfMatch": f'"{match}"'} if match else {}
+        if condition and self.conditional:
+            try:
+                return self._put(key, body, content_type, condition)
+            except ClientError as error:
+                status = _status(error)
+                if status == _FAILED or (match and status in (_CONFLICT, _MISSING)):
+                    raise Changed(key) from error
+                if status not in _NO_CONDITIONAL_WRITES:
+                    raise
+        etag = self._put(key, body, content_type, {})
+        if condition and self.conditional:
+            log.info("this S3 endpoint has no conditional writes")
+            self.conditional = False
+        return etag
+
+    def get(self, key: str) -> tuple[bytes, str] | None:
+        """The object and its ETag; None when there is none."""
+        answer = self._open(key)
+        return None if answer is None else (answer["Body"].read(), _etag(answer))
+
+    def download(self, key: str, path: Path) -> bool:
+        """Whether the object was there and is at `path` now."""
+        answer = self._open(key)
+        if answer is None:
+            return False
+        with path.open("wb") as file:
+            for chunk in answer["Body"].iter_chunks(_CHUNK):
+                file.write(chunk)
+        return True
+
+    def list(self, prefix: str, limit: int) -> dict[str, str]:
+        """ETags by key, in the keys' order, of at most so many objects."""
+        below = len(self._settings.s3_prefix)
+        pages = self._connected().get_paginator("list_objects_v2")
+        found = pages.paginate(
+            Bucket=self.name, Prefix=self.path(prefix), PaginationConfig={"MaxItems": limit}
+        )
+        return {
+            item["Key"][below:]: _etag(item) for page in found for item in page.get("Contents", ())
+        }
+
+    def delete(self, *keys: str) -> None:
+        """Remove what is there of them."""
+        client = self._connected()
+        for key in keys:  # one by one: not every endpoint has the call for many
+            client.delete_object(Bucket=self.name, Key=self.path(key))
+
+    def _open(self, key: str) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            answer: dict[str, Any] = self._connected().get_object(
+                Bucket=self.name, Key=self.path(key)
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                return None
+            raise
+        return answer
+
+    def _put(
+        self, key: str, body: bytes | Path, content_type: str, condition: dict[str, str]
+    ) -> str:
+        arguments = {
+            "Bucket": self.name,
+            "Key": self.path(key),
+            "ContentType": content_type,
+            # The one checksum that every S3-compatible endpoint checks.
+            "ContentMD5": base64.b64encode(_md5(body)).decode(),
+            **condition,
+        }
+        if isinstance(body, bytes):
+            return _etag(self._connected().put_object(Body=body, **arguments))
+        with body.open("rb") as file:
+            return _etag(self._connected().put_object(Body=file, **arguments))
+
+    def _connected(self) -> Any:
+        credentials = self._credentials()
+        if credentials is None:
+            raise StoreFailed("The S3 credentials are missing.")
+        if self._client is None or self._client[0] != credentials:
+            self._client = (credentials, _connect(self._settings, credentials))
+        return self._client[1]
+
+    def _credentials(self) -> _Credentials | None:
+        settings = self._settings
+        # Read every time: a rotated Secret is to work without a restart.
+        directory = settings.s3_credentials_dir
+        access = _read(directory / "access-key") or settings.s3_access_key.get_secret_value()
+        secret = _read(directory / "secret-key") or settings.s3_secret_key.get_secret_value()
+        return _Credentials(access, secret) if access and secret else None
+
+
+def _import_boto3() -> None:
+    import boto3  # noqa: F401
+
+
+def _connect(settings: Settings, credentials: _Credentials) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        config=Config(
+            connect_timeout=_CONNECT_S,
+            read_timeout=_READ_S,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            max_pool_connections=2 * THREADS,  # results, and jobs
+            # Host-style needs a wildcard name, which few self-hosted endpoints have.
+            s3={"addressing_style": "path"},
+            # boto3's newer checksum trailers are refused by endpoints that are not AWS.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def _md5(body: bytes | Path) -> bytes:
+    if isinstance(body, bytes):
+        return hashlib.md5(body, usedforsecurity=False).digest()
+    with body.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
+
+
+def _status(error: Any) -> int:
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def _etag(answer: dict[str, Any]) -> str:
+    return str(answer.get("ETag", "")).strip('"')
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, ValueError):  # not there, or not text: a Secret can hold anything
+        return ""
