@@ -25,7 +25,7 @@ MEDIA_TYPES: dict[Output, str] = {
     "text": "text/plain; charset=utf-8",
     "markdown": "text/markdown; charset=utf-8",
 }
-_SUFFIXES: dict[Output, str] = {"json": ".json", "text": ".txt", "markdown": ".md"}
+SUFFIXES: dict[Output, str] = {"json": ".json", "text": ".txt", "markdown": ".md"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Outputs:
         document where its own pages are part of the output.
         """
         body = await asyncio.to_thread(_text_body, output, answer)
-        name = PurePath(document.name).stem + _SUFFIXES[output]
+        name = PurePath(document.name).stem + SUFFIXES[output]
         return Written(MEDIA_TYPES[output], name, body)
 
 
