@@ -1,0 +1,114 @@
+"""A document inside a request: base64, bare or as a `data:` URL, decoded to disk as it comes."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import re
+from pathlib import Path
+from types import TracebackType
+
+from ocr_inference.errors import DISK_FULL, PublicError, storage_full
+from ocr_inference.reading.request import Document
+
+NAME = "document"
+"""What a document without a name is called."""
+
+_PREFIX = re.compile(rb"data:[^,]{0,256};base64,", re.IGNORECASE)
+_LONGEST_PREFIX = 512
+
+_ALPHABET = bytes.maketrans(b"-_", b"+/")
+_BLANK = b" \t\r\n"
+
+
+class InlineFile:
+    """Writes to `path` what base64 text says. All of it blocks: for a thread.
+
+    Raises `PublicError`: 422 invalid_base64, 413 file_too_large for more than `limit` bytes, 503
+    storage_full.
+    """
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._path = path
+        self._limit = limit
+        self._file = path.open("wb")
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._text = b""
+        self._started = False
+        self._padded = False
+
+    def __enter__(self) -> InlineFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def write(self, text: bytes) -> None:
+        self._text += text
+        if not self._started and len(self._text) < _LONGEST_PREFIX:
+            return
+        self._decode(whole=False)
+
+    def finish(self) -> Document:
+        """Everything was written."""
+        self._decode(whole=True)
+        self._file.close()
+        return Document(self._path, NAME, self._size, self._digest.hexdigest())
+
+    def _decode(self, whole: bool) -> None:
+        if not self._started:
+            self._started = True
+            if prefix := _PREFIX.match(self._text):
+                self._text = self._text[prefix.end() :]
+        text = self._text.translate(_ALPHABET, _BLANK)
+        # Four characters are three bytes; some writers leave out the padding at the end.
+        cut = len(text) if whole else len(text) // 4 * 4
+        text, self._text = text[:cut], text[cut:]
+        if whole:
+            text += b"=" * (-len(text) % 4)
+        if not text:
+            return
+        if self._padded:
+            raise _invalid()
+        try:
+            data = binascii.a2b_base64(text, strict_mode=True)
+        except binascii.Error:
+            raise _invalid() from None
+        self._padded = text.endswith(b"=")
+        self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            raise PublicError(
+                413,
+                "file_too_large",
+                f"The document exceeds {self._limit} bytes.",
+                limit=self._limit,
+            )
+        self._digest.update(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise storage_full() from error
+            raise
+
+
+def decode(text: str, path: Path, limit: int) -> Document:
+    """The document that all of `text` is. Blocks."""
+    with InlineFile(path, limit) as file:
+        file.write(text.encode("ascii", "replace"))
+        return file.finish()
+
+
+def _invalid() -> PublicError:
+    return PublicError(
+        422, "invalid_base64", "The document is neither base64 nor a data: URL with base64."
+    )
