@@ -15,7 +15,7 @@ import pytest
 from ocr_server import OcrServer, memory_limit, pdf, picture, running_server
 
 from ocr_inference.engine import memory
-from ocr_inference.engine.host import running_pids
+from ocr_inference.engine.host import engine_pids, running_pids
 from ocr_inference.engine.memory import MemoryBound, resident_bytes
 from ocr_inference.engine.spawn import engine_spawner
 from ocr_inference.engine.supervisor import EngineSupervisor, RawPage
@@ -179,7 +179,13 @@ def test_an_engine_that_outgrows_the_container_is_replaced_and_no_page_is_lost(
     replaced: list[str] = []
     record = StartRecord("scripted", "", "native", None, began)
     engine = EngineSupervisor(
-        spawn, first, began, record, 10.0, replaced.append, MemoryBound(limit, running_pids)
+        spawn,
+        first,
+        began,
+        record,
+        10.0,
+        replaced.append,
+        MemoryBound(limit, running_pids, engine_pids),
     )
     image = tmp_path / "page.bgr"
     image.write_bytes(bytes(30))
@@ -189,7 +195,7 @@ def test_an_engine_that_outgrows_the_container_is_replaced_and_no_page_is_lost(
         running = asyncio.create_task(engine.run())
         texts = []
         for _ in range(count):
-            await engine.wait_ready()
+            await engine.until_ready()
             text = await engine.read(page, (), 10.0)
             texts.append(text["blocks"][0]["text"])
         assert engine.alive(time.monotonic())

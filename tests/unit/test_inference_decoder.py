@@ -45,7 +45,15 @@ class Child:
 
 
 class Engine:
-    async def wait_ready(self) -> None:
+    load_seconds = 0.0
+
+    def __init__(self) -> None:
+        self.size = 1
+
+    async def take(self) -> Engine:
+        return self
+
+    def give_back(self, engine: Engine) -> None:
         pass
 
     async def read(self, *_page: object) -> dict[str, Any]:

@@ -23,19 +23,19 @@ def test_memory_that_the_kernel_can_take_back_does_not_count(tmp_path: Path) -> 
     assert resident_bytes(os.getpid()) > 1 << 20
 
 
-ENGINE, DECODER = 7, 8
+ENGINE, OTHER, DECODER = 7, 8, 9
 
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
     """Of the processes, by their ID."""
-    sizes = {os.getpid(): 50, ENGINE: 400, DECODER: 50}
+    sizes = {os.getpid(): 50, ENGINE: 400, OTHER: 0, DECODER: 50}
     monkeypatch.setattr(memory, "resident_bytes", sizes.__getitem__)
     return sizes
 
 
 def bound_of(limit: int | None) -> MemoryBound:
-    return MemoryBound(limit, lambda: (ENGINE, DECODER))
+    return MemoryBound(limit, lambda: (ENGINE, OTHER, DECODER), lambda: (ENGINE, OTHER))
 
 
 def test_all_processes_of_the_server_count(sizes: dict[int, int]) -> None:
@@ -44,6 +44,15 @@ def test_all_processes_of_the_server_count(sizes: dict[int, int]) -> None:
     sizes[ENGINE] = 750
     assert not bound.exceeded(100.0)
     sizes[DECODER] = 51
+    assert bound.exceeded(100.0)
+
+
+def test_the_largest_engine_is_the_one_to_go(sizes: dict[int, int]) -> None:
+    bound = bound_of(1000)
+    bound.loaded(ENGINE, 1.0, 0.0)
+    sizes[OTHER] = 600
+    assert not bound.exceeded(100.0)
+    sizes[ENGINE] = 601
     assert bound.exceeded(100.0)
 
 

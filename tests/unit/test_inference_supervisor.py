@@ -39,7 +39,7 @@ def supervisor(child: SilentChild, spawn: Callable[[], SilentChild]) -> EngineSu
         record,
         10.0,
         lambda _why: None,
-        MemoryBound(None, set),
+        MemoryBound(None, set, set),
     )
 
 
@@ -79,11 +79,10 @@ def test_a_replacement_that_never_loads_is_ended(monkeypatch: pytest.MonkeyPatch
 def test_a_page_that_waits_shortens_every_back_off() -> None:
     async def scenario() -> float:
         engine = supervisor(SilentChild(), SilentChild)
-        waiting = asyncio.create_task(engine.wait_ready())
-        await asyncio.sleep(0)
+        engine.waiting = 1
         began = time.monotonic()
+        engine.want()
         await engine._back_off(4)  # 6 s and more when nobody waits
-        waiting.cancel()
         return time.monotonic() - began
 
     assert asyncio.run(scenario()) < 4

@@ -10,7 +10,8 @@ from fastapi import Request
 from ocr_inference.api.ocr.outputs import Outputs
 from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.auth import KeyRing
-from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
+from ocr_inference.engine.pool import EnginePool
+from ocr_inference.engine.supervisor import EngineState
 from ocr_inference.errors import PublicError
 from ocr_inference.folders import Folders
 from ocr_inference.lifecycle import Lifecycle, Stage
@@ -31,7 +32,7 @@ class Services:
     settings: Settings
     version: str
     record: StartRecord
-    engine: EngineSupervisor
+    engine: EnginePool
     lifecycle: Lifecycle
     admission: Admission
     keys: KeyRing

@@ -8,20 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from ocr_inference.engine.plan import BlockAnswer, PagePlan
+from ocr_inference.pipeline.page import PageText, Task
 
-from ocr_inference.pipeline.page import PageText
+if TYPE_CHECKING:  # the HTTP process knows what an engine is and has none of its libraries
+    import numpy as np
+    from numpy.typing import NDArray
 
-Task = Literal["parse", "ocr", "table", "formula", "chart", "seal", "spotting"]
-"""`parse` finds blocks and reads each as what it is; the others take the page for one block of that
-kind (the prompts of PaddleOCR-VL)."""
-
-TASKS: tuple[Task, ...] = get_args(Task)
-
-Image = NDArray[np.uint8]
+Image: TypeAlias = "NDArray[np.uint8]"
 """Height by width by 3, BGR, contiguous."""
 
 
@@ -105,4 +101,22 @@ class Engine(Protocol):
         `timeout` is in seconds; an engine that can, stops by itself and raises `TimeoutError`,
         the others are ended from outside. Raises `EngineError` with a public sentence.
         """
+        ...
+
+
+class VlmEngine(Engine, Protocol):
+    """An engine whose blocks a VLM server reads. One call at a time, and neither takes long."""
+
+    def plan(self, image: Image, options: ReadOptions, crops: BinaryIO) -> PagePlan:
+        """Find the blocks of a page and write their pictures to `crops`."""
+        ...
+
+    def finish(
+        self,
+        image: Image,
+        options: ReadOptions,
+        state: dict[str, Any],
+        answers: Sequence[BlockAnswer],
+    ) -> PageText:
+        """The page, given the plan's `state` and an answer for each of its blocks."""
         ...

@@ -1,4 +1,5 @@
-"""The decode child, one call at a time, replaced when a file crashes it or keeps it too long."""
+"""The decode children, one call at a time each, replaced when a file crashes one or keeps it too
+long."""
 
 from __future__ import annotations
 
@@ -48,23 +49,40 @@ class DecoderHung(PublicError):
     """The decoder does not get on with this document; on its other pages it would hang again."""
 
 
+@dataclass(slots=True)
+class _Place:
+    """Of one child, which is there from its first call on."""
+
+    child: Child | None = None
+    calls: int = 0
+
+
 class Decoder:
     """Deadlines are on the monotonic clock. Every call raises `PublicError`: what is wrong with the
     file, 504 deadline_exceeded, or `DecoderHung`."""
 
-    def __init__(self, spawn: Callable[[], Child], on_replaced: Callable[[str], None]) -> None:
+    def __init__(
+        self, spawn: Callable[[], Child], on_replaced: Callable[[str], None], size: int = 1
+    ) -> None:
         self._spawn = spawn
         self._on_replaced = on_replaced
-        self._child: Child | None = None
-        self._calls = 0
-        self._turn = asyncio.Lock()
-        self._own_turn: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._places = [_Place() for _ in range(size)]
+        self._free: asyncio.LifoQueue[_Place] = asyncio.LifoQueue()
+        for place in reversed(self._places):
+            self._free.put_nowait(place)
+        # A client's documents that hang are not to hold all of the children.
+        self._own_turn: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(max(1, size - 1))
+        )
         self._suspect_until: dict[str, float] = {}
 
     async def start(self) -> None:
-        """Start the child before the first file comes."""
-        async with self._turn:
-            await self._running_child()
+        """Start a child before the first file comes."""
+        place = await self._free.get()
+        try:
+            await self._running_child(place)
+        finally:
+            self._free.put_nowait(place)
 
     async def inspect(
         self,
@@ -101,8 +119,9 @@ class Decoder:
         )
 
     async def end(self) -> None:
-        if self._child is not None:
-            await self._child.end()
+        for place in self._places:
+            if place.child is not None:
+                await place.child.end()
 
     async def _call(self, client: str, op: str, deadline: float, **arguments: Any) -> Message:
         # Shielded: a client that goes away must neither leave its call in the way of the next
@@ -114,50 +133,60 @@ class Decoder:
     async def _call_in_turn(
         self, client: str, op: str, deadline: float, arguments: Message
     ) -> Message:
-        # A client has one document in the line: between two of its own the others have theirs.
-        async with self._own_turn[client, op], self._turn:
-            now = time.monotonic()
-            suspect = now < self._suspect_until.get(client, 0.0)
-            longest = SUSPECT_DECODE_S if suspect else DECODE_DEADLINE_S
-            remaining = deadline - now
-            if remaining <= 0:
-                raise _too_late()
-            within = min(longest, max(LEAST_DECODE_S, remaining))
-            child = await self._running_child()
-            self._calls += 1
+        # A client has its share of the line: between two of its own the others have theirs.
+        async with self._own_turn[client]:
+            place = await self._free.get()
             try:
-                async with asyncio.timeout(within):
-                    return await child.call(op, **arguments)
-            except TimeoutError:
-                if within < longest:
-                    await self._replace(child, "deadline")
-                    raise _too_late() from None
-                self._suspect_until[client] = time.monotonic() + SUSPECT_FOR_S
-                await self._replace(child, "hung")
-                raise DecoderHung(
-                    400, "decode_failed", f"The file was not decoded in {longest:.0f} s."
-                ) from None
-            except ChildLost:
-                await self._replace(child, "crashed")
-                raise PublicError(
-                    400, "decode_failed", "The decoder ended while it was reading this file."
-                ) from None
+                return await self._call_at(place, client, op, deadline, arguments)
+            finally:
+                self._free.put_nowait(place)
 
-    async def _replace(self, child: Child, why: str) -> None:
+    async def _call_at(
+        self, place: _Place, client: str, op: str, deadline: float, arguments: Message
+    ) -> Message:
+        now = time.monotonic()
+        suspect = now < self._suspect_until.get(client, 0.0)
+        longest = SUSPECT_DECODE_S if suspect else DECODE_DEADLINE_S
+        remaining = deadline - now
+        if remaining <= 0:
+            raise _too_late()
+        within = min(longest, max(LEAST_DECODE_S, remaining))
+        child = await self._running_child(place)
+        place.calls += 1
+        try:
+            async with asyncio.timeout(within):
+                return await child.call(op, **arguments)
+        except TimeoutError:
+            if within < longest:
+                await self._replace(place, "deadline")
+                raise _too_late() from None
+            self._suspect_until[client] = time.monotonic() + SUSPECT_FOR_S
+            await self._replace(place, "hung")
+            raise DecoderHung(
+                400, "decode_failed", f"The file was not decoded in {longest:.0f} s."
+            ) from None
+        except ChildLost:
+            await self._replace(place, "crashed")
+            raise PublicError(
+                400, "decode_failed", "The decoder ended while it was reading this file."
+            ) from None
+
+    async def _replace(self, place: _Place, why: str) -> None:
         log.warning("the decode child is replaced", extra={"reason": why})
         self._on_replaced(why)
-        await child.end()
-        self._child = None
+        if place.child is not None:
+            await place.child.end()
+            place.child = None
 
-    async def _running_child(self) -> Child:
-        child = self._child
-        if child is not None and (child.lost.is_set() or self._calls >= RECYCLE_CALLS):
+    async def _running_child(self, place: _Place) -> Child:
+        child = place.child
+        if child is not None and (child.lost.is_set() or place.calls >= RECYCLE_CALLS):
             await child.end()
             child = None
         if child is None:
             child = self._spawn()
             await child.attach(lambda _event: None, lambda: None)
-            self._child, self._calls = child, 0
+            place.child, place.calls = child, 0
         return child
 
 

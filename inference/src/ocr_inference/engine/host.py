@@ -27,12 +27,17 @@ log = logging.getLogger("ocr_inference.host")
 EventHandler = Callable[[Message], None]
 
 
-_running: set[int] = set()
+_running: dict[int, str] = {}
+"""Process ID to role."""
 
 
 def running_pids() -> set[int]:
     """Children whose end somebody waits for."""
-    return _running
+    return set(_running)
+
+
+def engine_pids() -> set[int]:
+    return {pid for pid, role in _running.items() if role == "engine"}
 
 
 class ChildLost(Exception):
@@ -57,7 +62,7 @@ class Child:
                 # A group of its own: Ctrl-C in a terminal is not for it, and `kill` gets all of it.
                 start_new_session=True,
             )
-        _running.add(self.pid)
+        _running[self.pid] = role
         self._sock = ours
         # A child that has died already is noticed by `attach`, as any other end.
         with contextlib.suppress(OSError):
@@ -131,7 +136,7 @@ class Child:
         try:
             return await asyncio.to_thread(self._process.wait)
         finally:
-            _running.discard(self.pid)
+            _running.pop(self.pid, None)
 
     def _settle(self, message: Message) -> None:
         answer = self._calls.get(message["id"])

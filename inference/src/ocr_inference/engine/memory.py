@@ -20,25 +20,38 @@ every page needs nearly all of the memory, loading must not become what the serv
 
 
 class MemoryBound:
-    def __init__(self, limit: int | None, children: Callable[[], Iterable[int]]) -> None:
+    """Of one engine child and its replacements."""
+
+    def __init__(
+        self,
+        limit: int | None,
+        children: Callable[[], Iterable[int]],
+        engines: Callable[[], Iterable[int]],
+    ) -> None:
         """`limit` of the container in bytes; without one no child is ever too large. `children` are
-        the process IDs of all of them."""
+        the process IDs of all of them, `engines` of those that read."""
         self._most = math.inf if limit is None else limit * LARGEST_SHARE
         self._children = children
+        self._engines = engines
+        self._pid = 0
         self._replaceable_from = math.inf
         self._warned = False
 
     def loaded(self, pid: int, seconds: float, now: float) -> None:
         """An engine child is ready; its load took so long. One that is too large before its first
         page is kept: the model needs that much, and another child would need it too."""
+        self._pid = pid
         if resident_bytes(pid) > self._most:
             self._replaceable_from = math.inf
         else:
             self._replaceable_from = now + max(LEAST_SERVICE_S, SERVICE_PER_LOAD * seconds)
 
     def exceeded(self, now: float) -> bool:
-        """Whether the engine child is to be replaced. Asked after every page."""
+        """Whether the engine child is to be replaced, the largest of them. Asked after every
+        page."""
         if sum(map(resident_bytes, (os.getpid(), *self._children()))) <= self._most:
+            return False
+        if resident_bytes(self._pid) < max(map(resident_bytes, self._engines()), default=0):
             return False
         if now >= self._replaceable_from:
             return True

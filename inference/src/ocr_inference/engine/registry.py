@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from ocr_inference.engine.base import TASKS, Engine, EngineConfig, EngineError, Task
+from ocr_inference.engine.base import Engine, EngineConfig, EngineError
+from ocr_inference.pipeline.page import TASKS, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,15 @@ class Model:
     extra: str
     backends: tuple[str, ...] = ("native",)
     tasks: tuple[Task, ...] = ("parse", "ocr")
+    side_by_side: bool = False
+    """Whether several children of it read more pages in the same time: on a CPU, which one page
+    cannot fill."""
 
 
 MODELS: dict[str, Model] = {
     "paddleocr-vl": Model(
         "ocr_inference.engine.paddleocr_vl",
-        "PaddleOcrVlEngine",
+        "make",
         versions=("1.6", "1.5", "1.0"),
         distribution="paddleocr",
         extra="paddle",
@@ -44,6 +48,7 @@ MODELS: dict[str, Model] = {
         versions=("6",),
         distribution="rapidocr",
         extra="pp-ocr",
+        side_by_side=True,
     ),
     "tesseract": Model(
         "ocr_inference.engine.tesseract",
@@ -51,6 +56,7 @@ MODELS: dict[str, Model] = {
         versions=("5",),
         distribution="tesserocr",
         extra="tesseract",
+        side_by_side=True,
     ),
     "scripted": Model(
         "ocr_inference.engine.scripted",

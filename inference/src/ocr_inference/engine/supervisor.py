@@ -13,11 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ocr_inference.engine.base import Task
 from ocr_inference.engine.host import Child, ChildLost
-from ocr_inference.engine.memory import MemoryBound
+from ocr_inference.engine.memory import MemoryBound, resident_bytes
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
+from ocr_inference.pipeline.page import Task
 from ocr_inference.startup import StartRecord
 
 log = logging.getLogger("ocr_inference.engine")
@@ -77,8 +77,10 @@ class EngineSupervisor:
         self._load_seconds = 0.0
         self._lost_in_call: float | None = None
         self._replacement_failed = False
-        self._waiting = 0
+        self.waiting = 0
+        """How many pages wait for an engine: a failed load is then tried again soon."""
         self._answered = False
+        self._ended_by_us = False
         self._why = "crashed"
 
     async def run(self) -> None:
@@ -90,7 +92,8 @@ class EngineSupervisor:
                 if loaded:
                     await self._child.lost.wait()
                     self._note_lost()
-                proven = loaded and (self._answered or _now() - since >= PROVEN_S)
+                useful = self._answered or self._ended_by_us or _now() - since >= PROVEN_S
+                proven = loaded and useful
                 fruitless = 0 if proven else fruitless + 1
                 # The first loss of a working child is replaced at once: its pages are waiting.
                 if not loaded or fruitless > 1:
@@ -99,14 +102,21 @@ class EngineSupervisor:
         finally:
             await self._child.end()
 
-    async def wait_ready(self) -> None:
-        """Until the engine is there; while somebody waits, a failed load is tried again soon."""
-        self._waiting += 1
-        self._wanted.set()
-        try:
-            await self._ready.wait()
-        finally:
-            self._waiting -= 1
+    async def until_ready(self) -> None:
+        await self._ready.wait()
+
+    @property
+    def is_ready(self) -> bool:
+        return self._ready.is_set()
+
+    @property
+    def load_seconds(self) -> float:
+        """The slowest load so far; 0 before the first."""
+        return self._load_seconds
+
+    @property
+    def resident_bytes(self) -> int:
+        return resident_bytes(self._child.pid)
 
     def want(self) -> None:
         """There is work: a load that is waiting to be tried again is tried now."""
@@ -159,11 +169,19 @@ class EngineSupervisor:
         finally:
             self._recycle(child)
 
+    def end_call(self, why: str) -> None:
+        """End the call in work, which nobody wants any more, with the child that is in it."""
+        self._ended_by_us = True
+        self._replace(why)
+
     def _recycle(self, child: Child) -> None:
         if not child.lost.is_set() and self._memory.exceeded(_now()):
-            self._why = "memory"
-            self._ready.clear()
-            child.kill()
+            self._replace("memory")
+
+    def _replace(self, why: str) -> None:
+        self._why = why
+        self._ready.clear()
+        self._child.kill()
 
     def alive(self, now: float) -> bool:
         """False when a replacement did not help after the engine was lost in a call.
@@ -190,7 +208,7 @@ class EngineSupervisor:
 
     async def _load(self) -> bool:
         """True when the child is ready, False when the load failed."""
-        self._answered = False
+        self._answered = self._ended_by_us = False
         # A page that is next must wait for the replacement and not meet the dead.
         await self._child.attach(self._on_event, self._ready.clear)
         ready = asyncio.create_task(self._ready.wait())
@@ -268,7 +286,7 @@ class EngineSupervisor:
     async def _back_off(self, fruitless: int) -> None:
         seconds = min(LONGEST_BACKOFF_S, SHORTEST_BACKOFF_S * 2 ** min(fruitless - 1, 10))
         seconds *= random.uniform(0.75, 1.0)  # noqa: S311 - replicas must not retry in step
-        if not self._waiting:
+        if not self.waiting:
             self._wanted.clear()
         # A request asks for a try, a stream of them must not ask for a hundred a minute.
         await asyncio.sleep(min(seconds, SHORTEST_BACKOFF_S))

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal, get_args
+
+Task = Literal["parse", "ocr", "table", "formula", "chart", "seal", "spotting"]
+"""`parse` finds blocks and reads each as what it is; the others take the page for one block of that
+kind (the prompts of PaddleOCR-VL)."""
+
+TASKS: tuple[Task, ...] = get_args(Task)
 
 BBox = tuple[float, float, float, float]
 """`(x1, y1, x2, y2)` in pixels of the page image, origin at the top left."""
@@ -21,13 +28,23 @@ class ConfidenceSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a line, without spaces. `confidence` is in 0..1."""
+
+    text: str
+    bbox: BBox
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One line of text. `confidence` is in 0..1."""
+    """One line of text. `confidence` is in 0..1, `words` is empty where the engine knows none."""
 
     text: str
     bbox: BBox
     confidence: float
     polygon: Polygon = ()
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

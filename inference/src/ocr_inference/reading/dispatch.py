@@ -1,18 +1,19 @@
-"""Takes pages from the queue through the decode child and the engine child.
+"""Takes pages from the queue through a decode child and an engine child.
 
-Two loops: the next page is decoded while the engine reads this one. Decoded pages are large (12 MB
-for A4 at 200 dpi), so only two exist at a time however many requests wait.
+The next pages are decoded while the engines read. Decoded pages are large (12 MB for A4 at 200
+dpi), so only one more than there are engines exists at a time, however many requests wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from ocr_inference.engine.decoder import Decoder, DecoderHung
+from ocr_inference.engine.pool import EnginePool
 from ocr_inference.engine.supervisor import EngineSupervisor, RawPage
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
@@ -21,9 +22,6 @@ from ocr_inference.reading.queue import Admission, FairQueue, PageOutcome, PageW
 from ocr_inference.workspace import Workspace
 
 log = logging.getLogger("ocr_inference.dispatch")
-
-DECODED_PAGES = 2
-"""One with the engine, one ready for it."""
 
 SHORTEST_CALL_S = 0.1
 """An engine given less time could only fail."""
@@ -48,17 +46,19 @@ class Dispatcher:
         self,
         workspace: Workspace,
         decoder: Decoder,
-        engine: EngineSupervisor,
+        engines: EnginePool,
         admission: Admission,
         metrics: Metrics,
     ) -> None:
         self._workspace = workspace
         self._decoder = decoder
-        self._engine = engine
+        self._engines = engines
         self._admission = admission
         self._metrics = metrics
         self._queue = FairQueue()
-        self._room = asyncio.Semaphore(DECODED_PAGES)
+        # One with each engine, one ready for the next.
+        self._room = asyncio.Semaphore(engines.size + 1)
+        engines.on_grown = self._room.release
         self._decoded: asyncio.Queue[_Decoded] = asyncio.Queue()
 
     def put(self, work: PageWork) -> None:
@@ -66,51 +66,62 @@ class Dispatcher:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._decode_pages())
-            group.create_task(self._read_pages())
+            group.create_task(self._decode_pages(group))
+            group.create_task(self._read_pages(group))
 
-    async def _decode_pages(self) -> None:
+    async def _decode_pages(self, group: asyncio.TaskGroup) -> None:
         while True:
             await self._room.acquire()
             work = await self._queue.get()
-            out = self._workspace.new_path(".bgr")
-            began = time.monotonic()
-            try:
-                image = await self._decoder.render(
-                    work.client, work.path, work.number, work.dpi, out, work.deadline
-                )
-            except Exception as error:
-                _fail(work, error)
-                if isinstance(error, DecoderHung):
-                    # Once is enough: meanwhile the documents of all others stand still.
-                    for other in self._queue.withdraw(work.client, work.request):
-                        _fail(other, error)
-                out.unlink(missing_ok=True)
-                self._room.release()
-                continue
-            render_s = self._metrics.stage("render", began)
-            self._decoded.put_nowait(_Decoded(work, image, began - work.queued_at, render_s))
+            group.create_task(self._decode(work))
 
-    async def _read_pages(self) -> None:
+    async def _decode(self, work: PageWork) -> None:
+        out = self._workspace.new_path(".bgr")
+        began = time.monotonic()
+        try:
+            image = await self._decoder.render(
+                work.client, work.path, work.number, work.dpi, out, work.deadline
+            )
+        except Exception as error:
+            _fail(work, error)
+            if isinstance(error, DecoderHung):
+                # Once is enough: meanwhile the documents of others stand still.
+                for other in self._queue.withdraw(work.client, work.request):
+                    _fail(other, error)
+            out.unlink(missing_ok=True)
+            self._room.release()
+            return
+        render_s = self._metrics.stage("render", began)
+        self._decoded.put_nowait(_Decoded(work, image, began - work.queued_at, render_s))
+
+    async def _read_pages(self, group: asyncio.TaskGroup) -> None:
         while True:
             decoded = await self._decoded.get()
-            try:
-                await self._read(decoded)
-            except Exception as error:
-                _fail(decoded.work, error)
-            finally:
-                decoded.image.path.unlink(missing_ok=True)
-                self._room.release()
+            engine = await self._engine_for(decoded.work)
+            if engine is None:
+                self._tidy(decoded)
+            else:
+                group.create_task(self._read_with(engine, decoded))
 
-    async def _read(self, decoded: _Decoded) -> None:
-        work = decoded.work
-        await self._wait_for_engine(work)
-        if work.outcome.done():
-            return
-        began = time.monotonic()
+    async def _read_with(self, engine: EngineSupervisor, decoded: _Decoded) -> None:
+        try:
+            await self._read(engine, decoded)
+        except Exception as error:
+            _fail(decoded.work, error)
+        finally:
+            self._engines.give_back(engine)
+            self._tidy(decoded)
+
+    def _tidy(self, decoded: _Decoded) -> None:
+        decoded.image.path.unlink(missing_ok=True)
+        self._room.release()
+
+    async def _read(self, engine: EngineSupervisor, decoded: _Decoded) -> None:
+        work, began = decoded.work, time.monotonic()
         self._metrics.queue_wait.observe(decoded.queue_s)
         with self._metrics.inflight_pages.track_inprogress():
-            text = await self._call(decoded, call_limit(work.deadline - began, self._pace))
+            within = call_limit(work.deadline - began, self._pace)
+            text = await self._call(engine, decoded, within)
         read_s = self._metrics.stage("read", began)
         self._admission.note(read_s)
         if not work.outcome.done():
@@ -122,24 +133,55 @@ class Dispatcher:
     def _pace(self) -> float | None:
         return self._admission.seconds_per_page
 
-    async def _call(self, decoded: _Decoded, within: float) -> Message:
-        limited_by_pace = within < decoded.work.deadline - time.monotonic() - SHORTEST_CALL_S
+    async def _call(self, engine: EngineSupervisor, decoded: _Decoded, within: float) -> Message:
+        work = decoded.work
+        limited_by_pace = within < work.deadline - time.monotonic() - SHORTEST_CALL_S
+        reading = asyncio.ensure_future(
+            engine.read(decoded.image, work.languages, within, work.task)
+        )
+        either: set[asyncio.Future[Any]] = {reading, work.outcome}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            await self._abandon(engine, decoded, reading)
         try:
-            work = decoded.work
-            return await self._engine.read(decoded.image, work.languages, within, work.task)
+            return await reading
         except PublicError as error:
             if error.status == 504 and limited_by_pace:
                 # So the limit grows when all pages have become as slow as this one.
                 self._admission.note(within)
             raise
 
-    async def _wait_for_engine(self, work: PageWork) -> None:
-        """Until the engine is there, or nobody can wait for this page any more."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(work.deadline - time.monotonic()):
-                await self._engine.wait_ready()
-                return
+    async def _abandon(
+        self, engine: EngineSupervisor, decoded: _Decoded, reading: asyncio.Future[Message]
+    ) -> None:
+        """Nobody wants this page any more. An engine that can, stops when the image is gone; a
+        child that goes on for longer than another one takes to load, is replaced."""
+        decoded.image.path.unlink(missing_ok=True)
+        await asyncio.wait({reading}, timeout=engine.load_seconds)
+        if not reading.done():
+            late = time.monotonic() >= decoded.work.deadline
+            engine.end_call("hung" if late else "abandoned")
+
+    async def _engine_for(self, work: PageWork) -> EngineSupervisor | None:
+        """An engine for this page; None when nobody can wait for the page any more."""
+        taking = asyncio.create_task(self._engines.take())
+        try:
+            either: set[asyncio.Future[Any]] = {taking, work.outcome}
+            await asyncio.wait(
+                either,
+                timeout=max(0.0, work.deadline - time.monotonic()),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if taking.done():
+                engine = taking.result()
+                if not work.outcome.done():
+                    return engine
+                self._engines.give_back(engine)
+                return None
+        finally:
+            taking.cancel()
         _fail(work, PublicError(504, "deadline_exceeded", "The engine was not ready in time."))
+        return None
 
 
 def call_limit(remaining: float, seconds_per_page: float | None) -> float:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocr_inference.engine.base import Task
 from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.errors import PublicError
+from ocr_inference.pipeline.page import Task
 
 LONGEST_RETRY_AFTER_S = 300
 _WEIGHT = 0.2

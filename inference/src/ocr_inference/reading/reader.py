@@ -9,11 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ocr_inference.engine.base import Task
 from ocr_inference.engine.decoder import Decoder, Inspection
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
-from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageStatus, PageText
+from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageStatus, PageText, Task
 from ocr_inference.reading.dispatch import Dispatcher
 from ocr_inference.reading.queue import PageOutcome, PageWork, Ticket
 from ocr_inference.reading.rates import PageRates

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from ocr_inference.engine.base import Task
 from ocr_inference.engine.decoder import Inspection
 from ocr_inference.errors import PublicError
-from ocr_inference.pipeline.page import Page
+from ocr_inference.pipeline.page import Page, Task
 
 
 @dataclass(frozen=True, slots=True)

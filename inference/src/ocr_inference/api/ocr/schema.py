@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ocr_inference.engine.base import Task
 from ocr_inference.errors import PublicError
+from ocr_inference.pipeline.page import Task
 
 Output = Literal["json", "text", "markdown"]
 SaveToS3 = Literal["true", "false", "required"]
-Include = Literal["blocks", "lines"]
+Include = Literal["blocks", "lines", "words", "timings"]
 Language = Annotated[str, Field(pattern=r"^([a-z]{2}|auto)$")]
 
 _REPEATABLE = frozenset(("language", "include"))
@@ -46,7 +46,9 @@ class OcrForm(BaseModel):
         0.0, ge=0, le=1, allow_inf_nan=False, description="Lines below it are left out."
     )
     include: Annotated[list[Include], BeforeValidator(_flatten)] = Field(
-        ["blocks", "lines"], description="What each page of the JSON answer holds."
+        ["blocks", "lines"],
+        description="What each page of the JSON answer holds; `words` where the engine knows them, "
+        "`timings` in milliseconds.",
     )
     save_to_s3: SaveToS3 | None = Field(
         None,
@@ -126,6 +128,8 @@ class PageItem(BaseModel):
     error: str | None = None
     blocks: list[dict[str, Any]] | None = None
     lines: list[dict[str, Any]] | None = None
+    words: list[dict[str, Any]] | None = None
+    timings_ms: dict[str, float] | None = None
 
 
 class Usage(BaseModel):

@@ -1,0 +1,43 @@
+"""How many children of each kind this container has room for."""
+
+from __future__ import annotations
+
+import os
+
+from ocr_inference.engine.cgroup import memory_limit
+from ocr_inference.engine.cpu import cpu_threads
+from ocr_inference.engine.registry import MODELS
+
+_MIB = 1024**2
+
+OTHERS_BYTES = 400 * _MIB
+"""The HTTP process, the decode children and the page images."""
+
+PEAK = 2.0
+"""Of an engine while it reads, in units of what it holds when it is loaded: 1.9 for pp-ocr (467 and
+877 MiB on A4 at 200 dpi), less for the others."""
+
+CORES_PER_DECODER = 4
+"""A page is decoded in a tenth of the time that a core takes to read it; twice as many as needed,
+because one that hangs holds its child for half a minute."""
+
+
+def pool_size(wanted: int, model: str, cpu_limit: float | None, resident: int) -> int:
+    """Engine children, at least 1. `wanted` where it is not 0; else one for each core where the
+    engine gains by it and the memory allows. `resident` bytes are those of one loaded child."""
+    if wanted:
+        return wanted
+    known = MODELS.get(model)
+    if known is None or not known.side_by_side:
+        return 1
+    room = (memory_limit() or _physical_memory()) - OTHERS_BYTES
+    return max(1, min(cpu_threads(cpu_limit), int(room / (PEAK * max(resident, _MIB)))))
+
+
+def decoders(cpu_limit: float | None) -> int:
+    """Decode children. Two at least: one may have met a file that it never gets on with."""
+    return max(2, cpu_threads(cpu_limit) // CORES_PER_DECODER)
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
