@@ -132,6 +132,20 @@ def test_tesseract_keeps_a_deadline_and_goes_on_afterwards(tesseract: Engine) ->
     assert "Hartwell" in tesseract.read(cut, ReadOptions(dpi=dpi), 60).blocks[0].text
 
 
+def test_tesseract_gives_the_words_of_each_line_inside_it(tesseract: Engine) -> None:
+    image, dpi = render(LETTER, 1, 200, LIMITS)
+    page = tesseract.read(np.ascontiguousarray(image[:400]), ReadOptions(dpi=dpi), 60)
+    lines = [line for block in page.blocks for line in block.lines]
+    assert len(lines) > 2
+    for line in lines:
+        assert " ".join(word.text for word in line.words) == line.text
+        left, top, right, bottom = line.bbox
+        for word in line.words:
+            x1, y1, x2, y2 = word.bbox
+            assert left <= x1 < x2 <= right
+            assert top <= y1 < y2 <= bottom
+
+
 def test_tesseract_reads_a_language_that_only_the_request_asks_for(tesseract: Engine) -> None:
     image, dpi = render(ARTICLE, 1, 200, LIMITS)
     cut = np.ascontiguousarray(image[180:260])

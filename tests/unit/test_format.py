@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocr_inference.pipeline.format import as_body, as_markdown, as_text
+from ocr_inference.pipeline.format import as_body, as_markdown, as_text, page_body
 from ocr_inference.pipeline.page import (
     Block,
     ConfidenceSource,
@@ -13,6 +13,7 @@ from ocr_inference.pipeline.page import (
     Page,
     PageStatus,
     PageText,
+    Word,
 )
 
 TABLE = "<table><tr><td>a</td><td>b</td></tr></table>"
@@ -138,3 +139,14 @@ def test_any_text_can_be_sent_as_json_and_written_into_xml(text: str) -> None:
     for said in (body["text"], body["markdown"], body["pages"][0]["blocks"][0]["html"]):
         assert all(c in "\t\n" or c >= " " for c in said)
         escape(said).encode()
+
+
+def test_words_are_in_the_answer_when_they_are_asked_for() -> None:
+    words = (Word("Two", (0, 0, 9, 9), 0.5), Word("wo\x00rds", (10, 0, 19, 9), 0.98765))
+    lines = (Line("One", (0, 0, 9, 9), 1.0), Line("Two words", (0, 0, 19, 9), 0.7, words=words))
+    body = page_body(page(Block("text", (0, 0, 19, 9), "…", lines=lines)), frozenset({"words"}))
+    assert body["words"] == [
+        {"line": 2, "text": "Two", "bbox": [0, 0, 9, 9], "confidence": 0.5},
+        {"line": 2, "text": "words", "bbox": [10, 0, 19, 9], "confidence": 0.9877},
+    ]
+    assert "lines" not in body

@@ -22,7 +22,7 @@ from ocr_inference.engine.base import (
 )
 from ocr_inference.engine.languages import TESSERACT, normal
 from ocr_inference.engine.warmup import warm
-from ocr_inference.pipeline.page import BBox, Block, ConfidenceSource, Line, PageText
+from ocr_inference.pipeline.page import BBox, Block, ConfidenceSource, Line, PageText, Word
 
 DEFAULT_LANGUAGE = "en"
 
@@ -148,23 +148,34 @@ class TesseractEngine:
         if found is None:  # a blank page
             return
         lines: list[Line] = []
-        for line in self._tesserocr.iterate_level(found, level.TEXTLINE):
-            if line.IsAtBeginningOf(level.PARA) and lines:
+        line: tuple[str, BBox, float] | None = None
+        words: list[Word] = []
+        for at in self._tesserocr.iterate_level(found, level.WORD):
+            if at.IsAtBeginningOf(level.PARA) and lines:
                 yield _block(lines)
                 lines = []
-            text = _line_text(line, level.TEXTLINE)
-            box = line.BoundingBox(level.TEXTLINE)
-            if text and box is not None:
-                left, top, right, bottom = (float(edge) for edge in box)
-                confidence = min(1.0, max(0.0, line.Confidence(level.TEXTLINE) / 100))
-                lines.append(Line(text, (left, top, right, bottom), confidence))
+            if at.IsAtBeginningOf(level.TEXTLINE):  # later it would give what is left of the line
+                line, words = _read(at, level.TEXTLINE), []
+            if word := _read(at, level.WORD):
+                words.append(Word(*word))
+            if line and at.IsAtFinalElement(level.TEXTLINE, level.WORD):
+                lines.append(Line(*line, words=tuple(words)))
         if lines:
             yield _block(lines)
 
 
-def _line_text(line: Any, level: int) -> str:
+def _read(found: Any, level: int) -> tuple[str, BBox, float] | None:
+    """Text, box and confidence of the line or word that the iterator is at."""
+    text, box = _text(found, level), found.BoundingBox(level)
+    if not text or box is None:
+        return None
+    left, top, right, bottom = (float(edge) for edge in box)
+    return text, (left, top, right, bottom), min(1.0, max(0.0, found.Confidence(level) / 100))
+
+
+def _text(found: Any, level: int) -> str:
     try:
-        return str(line.GetUTF8Text(level)).strip()
+        return str(found.GetUTF8Text(level)).strip()
     except RuntimeError:  # a picture or a ruling between the lines
         return ""
 

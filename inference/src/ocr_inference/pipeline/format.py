@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ocr_inference.pipeline.page import BBox, Block, ConfidenceSource, Line, Page, Polygon
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
-"""All but tab and line feed: none is text, and XML and terminals choke on them."""
+from ocr_inference.pipeline.plain import clean
 
 _EVERYWHERE = re.compile(r"([\\`*<\[])")
 _UNDERSCORE = re.compile(r"(?<!\w)_|_(?!\w)")
@@ -30,7 +28,7 @@ def as_markdown(pages: Sequence[Page]) -> str:
 def as_body(pages: Sequence[Page], include: frozenset[str]) -> dict[str, Any]:
     """The JSON answer's keys that come from the pages: `text`, `markdown`, `results`, `pages`.
 
-    `include` holds `blocks`, `lines` and/or `timings`.
+    `include` holds `blocks`, `lines`, `words` and/or `timings`.
     """
     return {
         "text": as_text(pages),
@@ -53,7 +51,7 @@ def page_results(page: Page) -> list[dict[str, Any]]:
         }
         for block in _blocks(page)
         for part in block.lines or (block,)
-        if (text := _clean(part.text).strip())
+        if (text := clean(part.text).strip())
     ]
 
 
@@ -74,12 +72,24 @@ def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
         body["lines"] = [
             {
                 "block": number,
-                "text": _clean(line.text),
+                "text": clean(line.text),
                 **_place(line),
                 "confidence": round(line.confidence, 4),
             }
             for number, block in _numbered(page)
             for line in block.lines
+        ]
+    if "words" in include:
+        lines = [line for block in _blocks(page) for line in block.lines]
+        body["words"] = [
+            {
+                "line": number,
+                "text": clean(word.text),
+                "bbox": _rounded(word.bbox),
+                "confidence": round(word.confidence, 4),
+            }
+            for number, line in enumerate(lines, start=1)
+            for word in line.words
         ]
     if "timings" in include:
         body["timings_ms"] = page.timings_ms
@@ -91,22 +101,22 @@ def _blocks(page: Page) -> tuple[Block, ...]:
 
 
 def _page_text(page: Page) -> str:
-    texts = (_clean(block.text).strip() for block in _blocks(page))
+    texts = (clean(block.text).strip() for block in _blocks(page))
     return "\n\n".join(text for text in texts if text)
 
 
 def _page_markdown(page: Page) -> str:
     if page.text is not None and page.text.markdown is not None:
-        return _clean(page.text.markdown).strip()
+        return clean(page.text.markdown).strip()
     return "\n\n".join(filter(None, (_block_markdown(block) for block in _blocks(page))))
 
 
 def _block_markdown(block: Block) -> str:
     if block.html:
-        return _clean(block.html)
+        return clean(block.html)
     if block.latex:
-        return f"$${_clean(block.latex)}$$"
-    text = _escaped(_clean(block.text).strip())
+        return f"$${clean(block.latex)}$$"
+    text = _escaped(clean(block.text).strip())
     # A heading is one line; the line breaks of the page are not part of it.
     return f"# {' '.join(text.split())}" if block.type == "title" and text else text
 
@@ -128,13 +138,13 @@ def _block_body(number: int, block: Block) -> dict[str, Any]:
         "id": number,
         "type": block.type,
         "bbox": _rounded(block.bbox),
-        "text": _clean(block.text),
+        "text": clean(block.text),
         "confidence": round(block.confidence, 4),
     }
     if block.html is not None:
-        body["html"] = _clean(block.html)
+        body["html"] = clean(block.html)
     if block.latex is not None:
-        body["latex"] = _clean(block.latex)
+        body["latex"] = clean(block.latex)
     return body
 
 
@@ -151,7 +161,3 @@ def _place(part: Line | Block) -> dict[str, Any]:
 
 def _rounded(bbox: BBox) -> list[float]:
     return [round(value, 1) for value in bbox]
-
-
-def _clean(text: str) -> str:
-    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
