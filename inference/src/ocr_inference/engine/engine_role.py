@@ -1,11 +1,16 @@
-"""The engine child: loads the model through timed phases, then reads one page per call."""
+"""The engine child: loads the model through timed phases, then reads one page per call.
+
+Where a VLM server reads the blocks there are two calls for a page instead: see `engine.plan`.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -13,21 +18,45 @@ from ocr_inference.engine.base import (
     Engine,
     EngineConfig,
     EngineError,
+    Image,
     Phase,
     ReadOptions,
     UnsupportedOption,
+    VlmEngine,
 )
 from ocr_inference.engine.child import Emit, Handlers, RoleFailed
+from ocr_inference.engine.plan import BlockAnswer
 from ocr_inference.engine.registry import make_engine, resolve_version
 from ocr_inference.engine.wire import Message
-from ocr_inference.errors import PublicError
+from ocr_inference.errors import DISK_FULL, PublicError, storage_full
 
 log = logging.getLogger("ocr_inference.engine")
 
 
 def start(config: Message, emit: Emit) -> Handlers:
     engine = _load(_config(config), emit)
-    return {"read": lambda call: _read(engine, call)}
+
+    def read(call: Message) -> Message:
+        return asdict(engine.read(_image(call), _options(call), call["timeout"]))
+
+    if config["backend"] == "native":
+        return {"read": _explained(read)}
+    vlm_engine = cast("VlmEngine", engine)
+
+    def plan(call: Message) -> Message:
+        try:
+            with Path(call["crops"]).open("wb") as crops:
+                return asdict(vlm_engine.plan(_image(call), _options(call), crops))
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise storage_full() from error
+            raise
+
+    def finish(call: Message) -> Message:
+        answers = [BlockAnswer(**answer) for answer in call["answers"]]
+        return asdict(vlm_engine.finish(_image(call), _options(call), call["state"], answers))
+
+    return {"plan": _explained(plan), "finish": _explained(finish)}
 
 
 def _config(message: Message) -> EngineConfig:
@@ -85,19 +114,29 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
-def _read(engine: Engine, call: Message) -> Message:
+def _image(call: Message) -> Image:
     # Copy on write: an engine may draw on its image, the file stays as it is and nothing is copied.
-    image = np.memmap(
-        call["image"], dtype=np.uint8, mode="c", shape=(call["height"], call["width"], 3)
-    )
-    options = ReadOptions(dpi=call["dpi"], languages=tuple(call["languages"]), task=call["task"])
-    try:
-        return asdict(engine.read(np.asarray(image), options, call["timeout"]))
-    except UnsupportedOption as error:
-        raise PublicError(422, "unsupported_option", str(error)) from error
-    except EngineError as error:
-        raise PublicError(502, "engine_error", str(error)) from error
-    except TimeoutError as error:
-        raise PublicError(
-            504, "deadline_exceeded", "The page was not read before its deadline."
-        ) from error
+    shape = (call["height"], call["width"], 3)
+    return np.asarray(np.memmap(call["image"], dtype=np.uint8, mode="c", shape=shape))
+
+
+def _options(call: Message) -> ReadOptions:
+    return ReadOptions(dpi=call["dpi"], languages=tuple(call["languages"]), task=call["task"])
+
+
+def _explained(handler: Callable[[Message], Message]) -> Callable[[Message], Message]:
+    """With the engine's own errors as those that a client may see."""
+
+    def explained(call: Message) -> Message:
+        try:
+            return handler(call)
+        except UnsupportedOption as error:
+            raise PublicError(422, "unsupported_option", str(error)) from error
+        except EngineError as error:
+            raise PublicError(502, "engine_error", str(error)) from error
+        except TimeoutError as error:
+            raise PublicError(
+                504, "deadline_exceeded", "The page was not read before its deadline."
+            ) from error
+
+    return explained

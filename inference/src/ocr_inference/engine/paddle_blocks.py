@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import repeat
 from typing import Any
 
-from ocr_inference.pipeline.page import Block, ConfidenceSource, PageText
+from ocr_inference.pipeline.page import Block, ConfidenceSource, Line, PageText
 
 _TYPES = {
     "doc_title": "title",
@@ -33,18 +36,28 @@ _IMAGES = re.compile(
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
-def page_text(result: Any) -> PageText:
+def page_text(result: Any, confidences: Sequence[float | None] | None = None) -> PageText:
+    """`confidences` of the blocks, where the VLM gave probabilities. The native model gives none,
+    and layout scores say nothing about the text."""
+    known = confidences is not None and any(one is not None for one in confidences)
     # Private, but the public property only gives tables dressed in style attributes.
     markdown = str(result._to_markdown(pretty=False)["markdown_texts"])
+    blocks = [
+        _block(block, 1.0 if confidence is None else confidence)
+        for block, confidence in zip(
+            result["parsing_res_list"], confidences or repeat(None), strict=False
+        )
+    ]
+    if spotted := result.get("spotting_res"):
+        blocks = [replace(block, lines=_lines(spotted, block.confidence)) for block in blocks]
     return PageText(
-        blocks=tuple(_block(block) for block in result["parsing_res_list"]),
-        # The native model gives no probabilities; layout scores say nothing about the text.
-        confidence_source=ConfidenceSource.NONE,
+        blocks=tuple(blocks),
+        confidence_source=ConfidenceSource.TOKEN_LOGPROB if known else ConfidenceSource.NONE,
         markdown=_BLANK_LINES.sub("\n\n", _IMAGES.sub("", markdown)).strip(),
     )
 
 
-def _block(block: Any) -> Block:
+def _block(block: Any, confidence: float) -> Block:
     left, top, right, bottom = (float(edge) for edge in block.bbox)
     kind = _TYPES.get(block.label, "text")
     content = (block.content or "").strip()
@@ -53,9 +66,21 @@ def _block(block: Any) -> Block:
         type=kind,
         bbox=(left, top, right, bottom),
         text=_table_text(content) if is_table else content,
+        confidence=confidence,
         html=content if is_table else None,
         latex=content.strip("$ \n") if kind == "formula" and content else None,
     )
+
+
+def _lines(spotted: Any, confidence: float) -> tuple[Line, ...]:
+    """What the task `spotting` found, and where."""
+    lines = []
+    for text, corners in zip(spotted["rec_texts"], spotted["rec_polys"], strict=True):
+        xs, ys = zip(*corners, strict=True)
+        box = (float(min(xs)), float(min(ys)), float(max(xs)), float(max(ys)))
+        polygon = tuple((float(x), float(y)) for x, y in corners)
+        lines.append(Line(text, box, confidence, polygon))
+    return tuple(lines)
 
 
 class _Cells(HTMLParser):

@@ -1,7 +1,7 @@
 """PaddleOCR-VL through PaddleX's own pipeline: a layout model finds blocks, a small VLM reads them.
 
-Native only: both models are in this process. On a CPU it is for tests: one token of a full-size
-model takes seconds.
+Backend `native`: both models are in this process. On a CPU it is for tests: one token of a
+full-size model takes seconds. For the backends `vllm` and `external` see `paddleocr_vl_remote`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from ocr_inference.engine import paddle_blocks, paddle_weights
 from ocr_inference.engine.base import (
+    Engine,
     EngineConfig,
     EngineError,
     EngineFacts,
@@ -27,26 +28,19 @@ from ocr_inference.engine.base import (
     UnsupportedOption,
 )
 from ocr_inference.engine.paddle_weights import PIPELINES, Pipeline
+from ocr_inference.engine.plan import MOST_TOKENS, most_tokens, readable
 from ocr_inference.engine.registry import resolve_version
 from ocr_inference.engine.warmup import page
-from ocr_inference.pipeline.page import PageText
+from ocr_inference.pipeline.page import PageText, Task
 
-MAX_NEW_TOKENS = 4096
-"""The pipeline's own limit for a block."""
-
-_LEAST_TOKENS = 256
-_PIXELS_PER_TOKEN = 64
-"""No print is denser: eight by eight pixels for a token. Ends a model that repeats itself on a
-small block after seconds instead of a minute."""
-
-_MAX_ASPECT = 200
-"""The image processor raises beyond it, and the whole page would be lost for a ruling."""
+_WARMUP: tuple[Task, ...] = ("parse", "ocr")
+"""The second leaves out the layout, which may find nothing on so small a page."""
 
 
 class PaddleOcrVlEngine:
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
-        self._plan: Pipeline = PIPELINES[resolve_version(config.model, config.version)]
+        self._models: Pipeline = PIPELINES[resolve_version(config.model, config.version)]
         self._home = config.cache_dir / "paddlex"
         self._paddle: Any = None
         self._layout: Any = None
@@ -67,12 +61,17 @@ class PaddleOcrVlEngine:
         versions["paddle"] = self._paddle.__version__
         return EngineFacts(versions=versions, device=_device_name(self._paddle, self._device))
 
-    def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:  # noqa: ARG002 - it reads 109 languages at once
+    def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:
         self._deadline = None if timeout is None else time.monotonic() + timeout
+        return paddle_blocks.page_text(self._predict(image, options))
+
+    def _predict(self, image: Image, options: ReadOptions) -> Any:
+        """PaddleX's result. The languages do not matter: it reads 109 of them at once."""
+        whole_page = {} if options.task == "parse" else _page_as(options.task)
         # An array and nothing else: a string would be fetched, if it looked like a URL.
         # Without queues, which cost 0.44 s per call and hide what went wrong.
-        (result,) = self._pipeline.predict(image, use_queues=False)
-        return paddle_blocks.page_text(result)
+        (result,) = self._pipeline.predict(image, use_queues=False, **whole_page)
+        return result
 
     @property
     def _device(self) -> str:
@@ -106,9 +105,9 @@ class PaddleOcrVlEngine:
             self._layout = original(*args, **kwargs)
             raise _LayoutMadeError
 
-        with _created_by(create):
+        with created_by(create):
             try:
-                self._construct()
+                self._construct(self._models.layout, self._models.language)
             except _LayoutMadeError:
                 return
         raise EngineError("PaddleX made no layout model; this release of it is not known.")
@@ -117,28 +116,28 @@ class PaddleOcrVlEngine:
         """The constructor again, with the layout model that there is."""
 
         def create(original: Callable[..., Any], pipeline: Any, config: Any, **kwargs: Any) -> Any:
-            if config["model_name"] == self._plan.layout:
+            if config["model_name"] == self._models.layout:
                 return self._layout
             return original(pipeline, config, **kwargs)
 
-        with _created_by(create):
-            self._pipeline = self._construct()
+        with created_by(create):
+            self._pipeline = self._construct(self._models.layout, self._models.language)
         self._bound(self._pipeline.paddlex_pipeline)
 
-    def _construct(self) -> Any:
+    def _construct(self, *models: str) -> Any:
+        """The pipeline, for which these models must be there or on a hub."""
         from paddleocr import PaddleOCRVL
 
-        models = self._home / "official_models"
-        layout = paddle_weights.local_folder(models, self._plan.layout)
-        language = paddle_weights.local_folder(models, self._plan.language)
-        for name, folder in ((self._plan.layout, layout), (self._plan.language, language)):
+        home = self._home / "official_models"
+        folders = {name: paddle_weights.local_folder(home, name) for name in models}
+        for name, folder in folders.items():
             if folder is None:
-                paddle_weights.check_hubs(models, name)
+                paddle_weights.check_hubs(home, name)
         with paddle_weights.downloading(self._home):
             return PaddleOCRVL(
-                pipeline_version=self._plan.version,
-                layout_detection_model_dir=folder_or_none(layout),
-                vl_rec_model_dir=folder_or_none(language),
+                pipeline_version=self._models.version,
+                layout_detection_model_dir=_text(folders.get(self._models.layout)),
+                vl_rec_model_dir=_text(folders.get(self._models.language)),
                 use_doc_orientation_classify=False,
                 use_doc_unwarping=False,
                 use_chart_recognition=True,
@@ -149,13 +148,8 @@ class PaddleOcrVlEngine:
             )
 
     def _warmup(self) -> None:
-        # The second call leaves out the layout, which may find nothing on so small a page.
-        list(self._pipeline.predict(page(), use_queues=False))
-        list(
-            self._pipeline.predict(
-                page(), use_queues=False, use_layout_detection=False, prompt_label="ocr"
-            )
-        )
+        for task in _WARMUP:
+            self._predict(page(), ReadOptions(task=task))
 
     def _bound(self, pipeline: Any) -> None:
         """Stop between blocks when the page's time is up, and a block that never ends."""
@@ -166,25 +160,39 @@ class PaddleOcrVlEngine:
             if self._deadline is not None and time.monotonic() > self._deadline:
                 raise TimeoutError
             height, width = data[0]["image"].shape[:2]
-            if max(height, width) > _MAX_ASPECT * min(height, width):
+            if not readable(width, height):
                 return model._format_result_dict([""] * len(data), data)
-            most = _LEAST_TOKENS + width * height // _PIXELS_PER_TOKEN
-            kwargs["max_new_tokens"] = min(kwargs.get("max_new_tokens") or MAX_NEW_TOKENS, most)
+            wanted = kwargs.get("max_new_tokens") or MOST_TOKENS
+            kwargs["max_new_tokens"] = min(wanted, most_tokens(width, height))
             return process(data, **kwargs)
 
         model.process = bounded
+
+
+def make(config: EngineConfig) -> Engine:
+    """The engine for the backend of `config`."""
+    if config.backend == "native":
+        return PaddleOcrVlEngine(config)
+    from ocr_inference.engine.paddleocr_vl_remote import RemotePaddleOcrVlEngine
+
+    return RemotePaddleOcrVlEngine(config)
 
 
 class _LayoutMadeError(BaseException):
     """Leaves PaddleX's constructor; not an Exception, which PaddleX might take for its own."""
 
 
-def folder_or_none(folder: Path | None) -> str | None:
+def _text(folder: Path | None) -> str | None:
     return None if folder is None else str(folder)
 
 
+def _page_as(task: Task) -> dict[str, Any]:
+    """The page as one block of this kind."""
+    return {"use_layout_detection": False, "prompt_label": task}
+
+
 @contextmanager
-def _created_by(create: Callable[..., Any]) -> Iterator[None]:
+def created_by(create: Callable[..., Any]) -> Iterator[None]:
     from paddlex.inference.pipelines.base import BasePipeline
 
     original = BasePipeline.create_model

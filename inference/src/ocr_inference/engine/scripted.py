@@ -18,6 +18,9 @@ The script is `EngineConfig.script` (`OCR_SCRIPT`). All fields are optional:
 - `leak_mib`: memory that every page leaves behind.
 - `stops_by_itself`: the engine honours the page's timeout with `TimeoutError`; default false.
 - `confidence`: of every line, default 0.99.
+- `blocks`: how many blocks a page has with the backends `vllm` and `external`, default 3; each says
+  what the VLM server answers. `block_size`: their width and height in pixels, default [200, 40].
+  There a page is counted, takes its time and meets its mishaps when it is planned.
 
 Seconds are a number or `{"distribution": "lognormal", "median": 2.0, "sigma": 0.3}`.
 `hang` waits, `spin` burns a core, `freeze` holds the interpreter lock so that no thread runs.
@@ -38,8 +41,9 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
+from PIL import Image as Pillow
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ocr_inference.engine.base import (
@@ -50,6 +54,7 @@ from ocr_inference.engine.base import (
     Phase,
     ReadOptions,
 )
+from ocr_inference.engine.plan import PROMPTS, BlockAnswer, PagePlan, VlmBlock, most_tokens
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Line, PageText
 
 _CRASH_STATUS = 139
@@ -95,6 +100,8 @@ class Script(BaseModel):
     leak_mib: int = 0
     stops_by_itself: bool = False
     confidence: float = 0.99
+    blocks: int = 3
+    block_size: tuple[int, int] = (200, 40)
 
     def mishap(self, count: int) -> Mishap:
         if count == self.hang_on_page:
@@ -139,6 +146,45 @@ class ScriptedEngine:
         return EngineFacts(versions={"scripted": "1"}, device="cpu")
 
     def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:  # noqa: ARG002
+        return self._page(image, self._next_page(timeout))
+
+    def plan(self, image: Image, options: ReadOptions, crops: BinaryIO) -> PagePlan:  # noqa: ARG002
+        self._next_page(None)
+        prompt = PROMPTS["ocr" if options.task == "parse" else options.task]
+        picture = Pillow.new("RGB", self._script.block_size, "white")
+        blocks = []
+        for _ in range(self._script.blocks):
+            offset = crops.tell()
+            picture.save(crops, "JPEG")
+            length = crops.tell() - offset
+            most = most_tokens(picture.width, picture.height)
+            blocks.append(VlmBlock(offset, length, prompt, most, 112896, 1003520))
+        return PagePlan(tuple(blocks), {})
+
+    def finish(
+        self,
+        image: Image,
+        options: ReadOptions,  # noqa: ARG002
+        state: dict[str, Any],  # noqa: ARG002
+        answers: Sequence[BlockAnswer],
+    ) -> PageText:
+        height, width = image.shape[:2]
+        step = height / (len(answers) + 1)
+        given = [answer.confidence for answer in answers if answer.confidence is not None]
+        return PageText(
+            blocks=tuple(
+                Block(
+                    "text",
+                    _box(width, step, index),
+                    answer.text,
+                    1.0 if answer.confidence is None else answer.confidence,
+                )
+                for index, answer in enumerate(answers)
+            ),
+            confidence_source=ConfidenceSource.TOKEN_LOGPROB if given else ConfidenceSource.NONE,
+        )
+
+    def _next_page(self, timeout: float | None) -> int:
         count = self._counters.next("pages")
         self._leaked.append(b"\1" * (self._script.leak_mib << 20))
         seconds = _draw(self._script.page_seconds)
@@ -147,7 +193,7 @@ class ScriptedEngine:
             raise TimeoutError
         time.sleep(seconds)
         _befall(self._script.mishap(count))
-        return self._page(image, count)
+        return count
 
     def _load(self, phase: ScriptedPhase) -> None:
         reached = self._counters.next(f"phase {phase.name}")
