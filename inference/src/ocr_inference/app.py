@@ -7,7 +7,9 @@ from fastapi_offline import FastAPIOffline
 
 from ocr_inference.api.health.router import router as health_router
 from ocr_inference.api.home.router import router as home_router
+from ocr_inference.api.layout_parsing.router import router as layout_parsing_router
 from ocr_inference.api.metrics.router import router as metrics_router
+from ocr_inference.api.mistral.router import router as mistral_router
 from ocr_inference.api.ocr.router import router as ocr_router
 from ocr_inference.api.problem import handle_errors
 from ocr_inference.services import Services
@@ -23,6 +25,13 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     handle_errors(app)
-    for router in (home_router, health_router, metrics_router, ocr_router):
+    for router in (
+        home_router,
+        health_router,
+        metrics_router,
+        ocr_router,
+        layout_parsing_router,
+        mistral_router,
+    ):
         app.include_router(router)
     return app

@@ -21,6 +21,7 @@ from ocr_inference import logs
 from ocr_inference.errors import PublicError
 from ocr_inference.lifecycle import Lifecycle, Stage
 from ocr_inference.metrics import Metrics
+from ocr_inference.sources.json_body import MAX_REST_BYTES
 
 log = logging.getLogger("ocr_inference.http")
 
@@ -34,9 +35,17 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
+    """`max_bytes` is what a document may have; in JSON it is base64 and has others beside it."""
+
     max_bytes: int
     total_s: float
     idle_s: float = BODY_IDLE_S
+
+    def of(self, content_type: bytes) -> int:
+        """Bytes of a body of this type."""
+        if b"json" in content_type:
+            return self.max_bytes * 4 // 3 + MAX_REST_BYTES
+        return self.max_bytes
 
 
 @dataclass(slots=True)
@@ -52,6 +61,7 @@ class _Body:
     """How much of a request's body has come."""
 
     expected: int | None
+    most: int
     complete: bool
     received: int = 0
     deadline: float | None = None
@@ -82,7 +92,8 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        exchange = _Exchange(scope, _body(headers), _request_id(headers.get(b"x-request-id")))
+        body = _body(headers, self._limits)
+        exchange = _Exchange(scope, body, _request_id(headers.get(b"x-request-id")))
         scope.setdefault("state", {})["timings"] = exchange.timings
         token = logs.request_id.set(exchange.request_id)
         work = self._lifecycle.request() if scope["method"] == "POST" else contextlib.nullcontext()
@@ -101,8 +112,8 @@ class Envelope:
         body, limits = exchange.body, self._limits
         if body.complete:
             return await receive()  # it can only say that the client is gone
-        if body.expected is not None and body.expected > limits.max_bytes:
-            raise self._too_large()
+        if body.expected is not None and body.expected > body.most:
+            raise _too_large(body.most)
         now = time.monotonic()
         body.deadline = body.deadline or now + limits.total_s
         try:
@@ -115,13 +126,9 @@ class Envelope:
         if message["type"] == "http.request":
             body.received += len(message.get("body", b""))
             body.complete = not message.get("more_body", False)
-            if body.received > limits.max_bytes:
-                raise self._too_large()
+            if body.received > body.most:
+                raise _too_large(body.most)
         return message
-
-    def _too_large(self) -> PublicError:
-        limit = self._limits.max_bytes
-        return PublicError(413, "file_too_large", f"The body exceeds {limit} bytes.", limit=limit)
 
     async def _send(
         self, exchange: _Exchange, message: Message, receive: Receive, send: Send
@@ -178,11 +185,15 @@ class Envelope:
         )
 
 
-def _body(headers: MutableMapping[bytes, bytes]) -> _Body:
+def _too_large(limit: int) -> PublicError:
+    return PublicError(413, "file_too_large", f"The body exceeds {limit} bytes.", limit=limit)
+
+
+def _body(headers: MutableMapping[bytes, bytes], limits: BodyLimits) -> _Body:
     length = headers.get(b"content-length", b"")
     expected = int(length) if length.isdigit() else None
     absent = b"transfer-encoding" not in headers and not expected
-    return _Body(expected=expected, complete=absent)
+    return _Body(expected, limits.of(headers.get(b"content-type", b"")), complete=absent)
 
 
 def _request_id(given: bytes | None) -> str:

@@ -34,23 +34,35 @@ class Problem(BaseModel):
 
 def problem(error: PublicError) -> JSONResponse:
     body: dict[str, Any] = {"code": error.code, "message": error.message}
-    details = dict(error.details)
-    headers: dict[str, str] = {}
-    if (retry_after := details.pop("retry_after", None)) is not None:
-        headers["Retry-After"] = str(retry_after)
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+    details = {name: value for name, value in error.details.items() if name != "retry_after"}
     if details:
         body["details"] = details
     return JSONResponse(
-        {"error": body, "request_id": logs.request_id.get()}, error.status, headers=headers
+        {"error": body, "request_id": logs.request_id.get()},
+        error.status,
+        headers=error_headers(error),
     )
+
+
+def error_headers(error: PublicError) -> dict[str, str]:
+    """What a refusal says beside its body, whatever that looks like."""
+    headers: dict[str, str] = {}
+    if (retry_after := error.details.get("retry_after")) is not None:
+        headers["Retry-After"] = str(retry_after)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def note_error(request: Request, error: PublicError) -> None:
+    """For the log and the metrics."""
+    request.scope.setdefault("state", {})["error_code"] = error.code
 
 
 def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(PublicError)
     async def public(request: Request, error: PublicError) -> JSONResponse:
-        request.scope.setdefault("state", {})["error_code"] = error.code
+        note_error(request, error)
         return problem(error)
 
     @app.exception_handler(HTTPException)

@@ -14,13 +14,16 @@ from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
 from ocr_inference.errors import PublicError
-from ocr_inference.reading.queue import Ticket
+from ocr_inference.reading.admission import Ticket
 from ocr_inference.services import Services
 
 T = TypeVar("T")
 
 CLIENT_GONE = 499
 """nginx's number; nobody reads the answer, the log and the metrics do."""
+
+ERROR_STATUSES = (400, 401, 408, 413, 415, 422, 429, 502, 503, 504)
+"""Of a route that reads a document while the client waits."""
 
 bearer = HTTPBearer(auto_error=False, description="A key of this server, where it wants one.")
 """For the documentation: the header itself is read by `client_of`."""
@@ -43,7 +46,7 @@ def admitted(request: Request, services: Services) -> Iterator[tuple[str, Ticket
     """
     client = client_of(request, services)
     services.check_can_work()
-    ticket = services.admission.admit()
+    ticket = services.admission.admit(client)
     try:
         services.rates.admit(client)
         yield client, ticket

@@ -48,14 +48,16 @@ class Reservation:
         self._space = space
         self.bytes = announced
 
-    async def counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """`body`; what comes beyond the announced bytes is taken as it comes."""
+    async def counted(self, body: AsyncIterator[bytes], share: float = 1.0) -> AsyncIterator[bytes]:
+        """`body`; what comes beyond the announced bytes is taken as it comes. `share` of a byte is
+        kept of each."""
         received = 0
         async for chunk in body:
             received += len(chunk)
-            if received > self.bytes:
-                self._space.take(received - self.bytes)
-                self.bytes = received
+            kept = int(received * share)
+            if kept > self.bytes:
+                self._space.take(kept - self.bytes)
+                self.bytes = kept
             yield chunk
 
 

@@ -1,0 +1,113 @@
+"""A document in a JSON body, read while the client waits: what the routes for other servers'
+clients have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from ocr_inference.api.work import admitted, announced, unless_gone
+from ocr_inference.errors import PublicError
+from ocr_inference.pipeline.page import Task
+from ocr_inference.reading.request import Document, Reading, ReadRequest
+from ocr_inference.services import Services
+from ocr_inference.sources.document import named_document
+from ocr_inference.sources.json_body import receive_json
+
+_BYTES_PER_CHARACTER = 3 / 4
+"""Base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`source` as `named_document` takes it, `pages` a selection as in `1-3,7`."""
+
+    source: str
+    pages: str | None = None
+    task: Task = "parse"
+
+
+async def read_json_document(
+    request: Request, services: Services, parse: Callable[[dict[str, Any]], Wanted]
+) -> Reading:
+    """Read what the body's JSON object asks for, as `parse` understands it.
+
+    Raises `PublicError`, and `ClientDisconnect` where the client is gone.
+    """
+    limit = services.settings.max_upload_bytes
+    deadline = time.monotonic() + services.settings.sync_timeout_s
+    size = int(announced(request, services) * _BYTES_PER_CHARACTER)
+    with (
+        admitted(request, services) as (client, ticket),
+        services.uploads.reserve(size) as space,
+        services.workspace.file(".upload") as path,
+    ):
+        body = await receive_json(
+            request.headers.get("content-type", ""),
+            space.counted(request.stream(), _BYTES_PER_CHARACTER),
+            path,
+            limit,
+        )
+        wanted = parse(body.payload)
+
+        async def fetch(url: str) -> Document:
+            return await services.urls.fetch(url, path, space, deadline)
+
+        async def read() -> Reading:
+            document = await named_document(wanted.source, body.inline, path, limit, fetch)
+            asked = ReadRequest(
+                client=client,
+                document=document,
+                deadline=deadline,
+                pages=wanted.pages,
+                task=wanted.task,
+                fresh="no-store" in request.headers.get("cache-control", "").lower(),
+            )
+            return await services.reader.read(asked, ticket)
+
+        reading = await unless_gone(request, read())
+    timings = request.scope["state"]["timings"]
+    timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
+    return reading
+
+
+def status_header(reading: Reading) -> dict[str, str]:
+    """Formats of others have no word for a document of which some pages failed."""
+    return {"X-OCR-Status": "partial" if reading.errors else "success"}
+
+
+def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The request body as OpenAPI shows it; the server parses it itself, to keep the document out
+    of memory."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def whole(part: Any) -> Any:
+        if isinstance(part, list):
+            return [whole(item) for item in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            return whole(parts[part["$ref"].rpartition("/")[2]])
+        return {name: whole(value) for name, value in part.items()}
+
+    content = {"application/json": {"schema": whole(schema)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def unsupported(error: ValidationError) -> PublicError:
+    """The first thing that is wrong with a request, or that cannot be done here."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else "body"
+    if first["type"] == "missing":
+        return PublicError(422, "invalid_field", f"{name}: this field is missing.", field=name)
+    if first["type"] == "extra_forbidden":
+        return PublicError(422, "invalid_field", f"{name}: this field is not known.", field=name)
+    return PublicError(
+        422, "unsupported_option", f"{name}: not possible here: {first['msg']}.", field=name
+    )

@@ -1,0 +1,76 @@
+"""The page model as PaddleX answers it. For a thread, as `api.ocr.answer`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ocr_inference.pipeline.format import as_markdown
+from ocr_inference.pipeline.magic import PDF
+from ocr_inference.pipeline.page import Block, Page, Task
+from ocr_inference.pipeline.plain import clean
+from ocr_inference.reading.request import Reading
+
+_LABELS = {
+    "title": "paragraph_title",
+    "formula": "display_formula",
+    "caption": "figure_title",
+    "footnote": "vision_footnote",
+    "page_number": "number",
+}
+"""Types of ours that PaddleX calls otherwise."""
+
+
+def answer(reading: Reading, log_id: str) -> str:
+    pages = (_dump(_page(page, reading)) for page in reading.pages)
+    about = {"logId": log_id, "errorCode": 0, "errorMsg": "Success"}
+    result = (
+        f'{{"layoutParsingResults":[{",".join(pages)}],"dataInfo":{_dump(_data_info(reading))}}}'
+    )
+    return f'{_dump(about)[:-1]},"result":{result}}}'
+
+
+def _page(page: Page, reading: Reading) -> dict[str, Any]:
+    pruned: dict[str, Any] = {
+        "page_count": reading.found.page_count,
+        "width": page.width,
+        "height": page.height,
+        "model_settings": _settings(reading.request.task),
+        "parsing_res_list": [
+            _block(number, block)
+            for number, block in enumerate(page.text.blocks if page.text else (), start=1)
+        ],
+    }
+    if page.error is not None:
+        pruned["error"] = page.error
+    markdown = {"text": as_markdown((page,)), "images": {}, "isStart": True, "isEnd": True}
+    return {"prunedResult": pruned, "markdown": markdown, "outputImages": None, "inputImage": None}
+
+
+def _settings(task: Task) -> dict[str, bool]:
+    return {"use_doc_preprocessor": False, "use_layout_detection": task == "parse"}
+
+
+def _block(number: int, block: Block) -> dict[str, Any]:
+    left, top, right, bottom = (round(edge) for edge in block.bbox)
+    content = block.html or (f"$${block.latex}$$" if block.latex else block.text)
+    return {
+        "block_label": _LABELS.get(block.type, block.type),
+        "block_content": clean(content).strip(),
+        "block_bbox": [left, top, right, bottom],
+        "block_id": number,
+        "block_order": number,
+        "group_id": number,
+        "block_polygon_points": [[left, top], [right, top], [right, bottom], [left, bottom]],
+    }
+
+
+def _data_info(reading: Reading) -> dict[str, Any]:
+    sizes = [{"width": page.width, "height": page.height} for page in reading.pages]
+    if reading.found.media_type == PDF:
+        return {"numPages": reading.found.page_count, "pages": sizes, "type": "pdf"}
+    return {**sizes[0], "type": "image"}
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

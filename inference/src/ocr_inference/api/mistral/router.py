@@ -1,0 +1,49 @@
+"""`POST /v1/ocr`: for Mistral's client and for LiteLLM."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
+
+from ocr_inference.api.json_document import (
+    Wanted,
+    body_schema,
+    read_json_document,
+    status_header,
+)
+from ocr_inference.api.mistral.answer import answer
+from ocr_inference.api.mistral.schema import OcrRequest, OcrResponse, parse
+from ocr_inference.api.problem import Problem
+from ocr_inference.api.work import ERROR_STATUSES, bearer, client_gone
+from ocr_inference.services import Services, services_of
+
+router = APIRouter(tags=["clients of others"])
+
+
+@router.post(
+    "/v1/ocr",
+    summary="Read a document for a client of Mistral",
+    response_model=OcrResponse,
+    responses={status: {"model": Problem} for status in ERROR_STATUSES},
+    openapi_extra=body_schema(OcrRequest),
+    dependencies=[Depends(bearer)],
+)
+async def ocr(request: Request, services: Annotated[Services, Depends(services_of)]) -> Response:
+    """Takes the request of Mistral's `/v1/ocr` and gives its answer. The document is a data: URL,
+    or a URL where this server fetches any. Options that cannot be done are refused."""
+    forms = []
+
+    def wanted(payload: dict[str, Any]) -> Wanted:
+        forms.append(parse(payload))
+        return forms[0].wanted()
+
+    try:
+        reading = await read_json_document(request, services, wanted)
+    except ClientDisconnect:
+        return client_gone(services)
+    body = await asyncio.to_thread(answer, reading, forms[0], services.model_name)
+    return Response(body, media_type="application/json", headers=status_header(reading))
