@@ -45,7 +45,7 @@ def start(config: Message, emit: Emit) -> Handlers:
 
     def plan(call: Message) -> Message:
         try:
-            with Path(call["crops"]).open("wb") as crops:
+            with Path(call["crops"]).open("r+b") as crops:
                 return asdict(vlm_engine.plan(_image(call), _options(call), crops))
         except OSError as error:
             if error.errno in DISK_FULL:

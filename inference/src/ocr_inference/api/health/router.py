@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 
 from ocr_inference.api.health.schema import Health, Liveness, Readiness, VllmHealth
-from ocr_inference.api.health.service import health
+from ocr_inference.api.health.service import health, vlm_health
 from ocr_inference.services import Services, services_of
 from ocr_inference.startup import StartupDocument
 
@@ -49,7 +49,8 @@ async def health_page(services: _Services) -> Health:
     return health(services)
 
 
-@router.get("/health/vllm")
-async def vllm_health() -> VllmHealth:
-    """How the VLM server is; `disabled` where the model runs in this container."""
-    return VllmHealth(status="disabled")
+@router.get("/health/vllm", response_model=VllmHealth, responses={503: {"model": VllmHealth}})
+async def vllm_health(services: _Services) -> Response:
+    """How the VLM server is: 503 while `down`, `disabled` where there is none."""
+    answer = vlm_health(services)
+    return JSONResponse(answer.model_dump(mode="json"), 503 if answer.status == "down" else 200)

@@ -36,9 +36,10 @@ class Health(BaseModel):
 
 
 class VllmHealth(BaseModel):
-    status: Literal["disabled"]
+    status: Literal["ok", "down", "disabled"]
     model: str | None = None
     latency_ms: float | None = None
+    reason: str | None = None
 
 
 class Readiness(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocr_inference.api.health.schema import Health, QueueHealth, S3State, Status
+from ocr_inference.api.health.schema import Health, QueueHealth, S3State, Status, VllmHealth
 from ocr_inference.engine.supervisor import EngineState
 from ocr_inference.services import Services
 from ocr_inference.startup import StartWarning
@@ -28,6 +28,18 @@ def health(services: Services) -> Health:
             pages=services.admission.pages, max_pages=services.settings.queue_max_pages
         ),
         writable=services.folders.writable,
+    )
+
+
+def vlm_health(services: Services) -> VllmHealth:
+    vlm = services.vlm
+    if vlm is None:
+        return VllmHealth(status="disabled")
+    return VllmHealth(
+        status="ok" if vlm.up else "down",
+        model=vlm.model,
+        latency_ms=vlm.latency_ms,
+        reason=vlm.reason,
     )
 
 
