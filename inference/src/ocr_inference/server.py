@@ -33,7 +33,7 @@ from ocr_inference.engine.sizes import decoders, pool_size
 from ocr_inference.engine.spawn import decode_spawner
 from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
 from ocr_inference.folders import Folders
-from ocr_inference.http_protocol import header_limited
+from ocr_inference.http_protocol import connection_limit, header_limited
 from ocr_inference.lifecycle import Lifecycle
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.dispatch import Dispatcher
@@ -243,7 +243,7 @@ def _config(services: Services, app: FastAPI) -> Config:
         Envelope(app, limits, services.lifecycle, services.metrics),
         host=settings.host,
         port=settings.port,
-        http=header_limited(settings.header_timeout_s),
+        http=header_limited(settings.header_timeout_s, connection_limit()),
         ws="none",
         lifespan="off",
         log_config=None,
