@@ -1,60 +1,88 @@
-"""`GET /`: what this is and how to use it, for whoever opens the port in a browser."""
+"""The page at `/` and its files: plain HTML, CSS and JavaScript from this package.
+
+The page asks the other routes for everything it shows, so nothing is filled in here.
+"""
 
 from __future__ import annotations
 
-import html
-from typing import Annotated
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import HTMLResponse
-
-from ocr_inference.services import Services, services_of
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
 router = APIRouter(include_in_schema=False)
 
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
+_INDEX = "index.html"
+_MEDIA_TYPES = {
+    "html": "text/html",
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
 }
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>OCR server</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto;
-  padding: 0 1rem; }}
-pre {{ padding: .75rem 1rem; overflow-x: auto; border: 1px solid; border-radius: .4rem; }}
-</style>
-</head>
-<body>
-<h1>OCR server</h1>
-<p>Model <strong>{model}</strong>, version {version}. State: <strong>{state}</strong>{reason}.</p>
-<p>Send a PNG, JPEG, TIFF, WEBP, BMP or PDF:</p>
-<pre>curl {key}-F file=@document.pdf {url}/ocr</pre>
-<p>Add <code>-F output=text</code> or <code>-F output=markdown</code> for text alone.
-All fields: <a href="docs">interactive documentation</a>, <a href="redoc">reference</a>,
-<a href="openapi.json">OpenAPI</a>.</p>
-<p>For operations: <a href="health">health</a>, <a href="startupz">start</a>,
-<a href="metrics">metrics</a>.</p>
-</body>
-</html>
-"""
+_HEADERS = {
+    # `blob:` is what a script has fetched itself: page images need the key in a header.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # Asked again every time, so that a new version of the server is never mixed with an old page.
+    "Cache-Control": "no-cache",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file as it is sent. `etag` is a hash of its content."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+@cache
+def assets() -> Mapping[str, Asset]:
+    """The files of the page by name, read once."""
+    return MappingProxyType(
+        {
+            entry.name: _asset(entry.name, entry.read_bytes())
+            for entry in (files(__package__) / "static").iterdir()
+            if _suffix(entry.name) in _MEDIA_TYPES
+        }
+    )
 
 
 @router.get("/")
-async def home(services: Annotated[Services, Depends(services_of)]) -> HTMLResponse:
-    reason = services.not_ready_reason()
-    error = services.engine.error
-    page = _PAGE.format(
-        model=html.escape(services.model_name),
-        version=html.escape(services.version),
-        state=html.escape("ready" if reason is None else reason),
-        reason=html.escape(f": {error}") if error else "",
-        key="-H 'Authorization: Bearer KEY' " if services.keys.wanted else "",
-        url=f"http://HOST:{services.settings.port}",
-    )
-    return HTMLResponse(page, headers=_SECURITY)
+async def home(request: Request) -> Response:
+    return _answer(request, assets()[_INDEX])
+
+
+@router.get("/assets/{name}")
+async def asset(request: Request, name: str) -> Response:
+    found = assets().get(name)
+    if found is None:
+        raise HTTPException(404, "There is no such file.")
+    return _answer(request, found)
+
+
+def _answer(request: Request, found: Asset) -> Response:
+    headers = {**_HEADERS, "ETag": found.etag}
+    if found.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(found.content, media_type=found.media_type, headers=headers)
+
+
+def _asset(name: str, content: bytes) -> Asset:
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    return Asset(content, _MEDIA_TYPES[_suffix(name)], f'"{digest}"')
+
+
+def _suffix(name: str) -> str:
+    return name.rpartition(".")[2]
