@@ -9,17 +9,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
-from ocr_inference.api.ocr.schema import OcrAnswer, Output, form_schema, parse_form
+from ocr_inference.api.ocr.accept import accepted
+from ocr_inference.api.ocr.schema import OcrAnswer, form_schema, parse_form
 from ocr_inference.api.problem import Problem
 from ocr_inference.api.work import admitted, announced, bearer, client_gone, unless_gone
 from ocr_inference.services import Services, services_of
 from ocr_inference.sources.upload import receive_upload
 
-_MEDIA_TYPES: dict[str, Output] = {
-    "application/json": "json",
-    "text/plain": "text",
-    "text/markdown": "markdown",
-}
 _ERRORS = (400, 401, 408, 413, 415, 422, 429, 502, 503, 504)
 
 router = APIRouter(tags=["ocr"])
@@ -67,25 +63,3 @@ async def read_document(
         return written.response(answer.about)
     except ClientDisconnect:  # in the upload or while its pages were read
         return client_gone(services)
-
-
-def accepted(header: str) -> Output:
-    """The format that an `Accept` header likes best; JSON when it names none of ours."""
-    best: tuple[float, Output] = (0.0, "json")
-    for entry in header.split(","):
-        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
-        output = _MEDIA_TYPES.get(kind)
-        quality = _quality(parameters)
-        if output is not None and quality > best[0]:
-            best = (quality, output)
-    return best[1]
-
-
-def _quality(parameters: list[str]) -> float:
-    for parameter in parameters:
-        if parameter.startswith("q="):
-            try:
-                return float(parameter[2:])
-            except ValueError:
-                return 0.0
-    return 1.0

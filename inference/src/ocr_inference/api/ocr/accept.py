@@ -1,0 +1,30 @@
+"""The output format that an `Accept` header asks for."""
+
+from __future__ import annotations
+
+from ocr_inference.api.ocr.outputs import MEDIA_TYPES
+from ocr_inference.api.ocr.schema import Output
+
+_OUTPUTS = {kind.partition(";")[0]: output for output, kind in MEDIA_TYPES.items()}
+
+
+def accepted(header: str) -> Output:
+    """The format that an `Accept` header likes best; JSON when it names none of ours."""
+    best: tuple[float, Output] = (0.0, "json")
+    for entry in header.split(","):
+        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
+        output = _OUTPUTS.get(kind)
+        quality = _quality(parameters)
+        if output is not None and quality > best[0]:
+            best = (quality, output)
+    return best[1]
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0
