@@ -1,12 +1,19 @@
-"""Connections that end too early or go on too soon."""
+"""Connections that end too early, go on too soon, or bring nothing."""
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import httpx
 import pytest
-from ocr_server import OcrServer, picture, running_server
+from ocr_server import OcrServer, kept_waiting, picture, running_server
+
+HALF_A_HEADER = b"POST /ocr HTTP/1.1\r\nHost: x\r\nContent-Le"
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +54,54 @@ def test_the_next_requests_first_bytes_do_not_break_the_answer_in_flight(
         server.wait_for(lambda: server.metric("ocr_inflight_pages") == 1)
         connection.sendall(b"GET /livez HT")
         assert connection.recv(1024).startswith(b"HTTP/1.1 200")
+
+
+@contextlib.contextmanager
+def held(server: OcrServer, *sent: bytes) -> Iterator[Sequence[socket.socket]]:
+    """A connection that stays open for each of `sent`, after those bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for part in sent:
+            sock = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+            connections.append(stack.enter_context(sock))
+            sock.sendall(part)
+        yield connections
+
+
+def seconds_of_a_good_request(server: OcrServer) -> float:
+    """On a connection of its own, without the time that others on this machine took."""
+    began, waited = time.monotonic(), kept_waiting(server.pid)
+    files = {"file": ("a.png", picture())}
+    answer = httpx.post(f"{server.url}/ocr", files=files, timeout=30, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    return time.monotonic() - began - (kept_waiting(server.pid) - waited)
+
+
+def test_a_thousand_connections_that_bring_nothing_keep_nobody_waiting(tmp_path: Path) -> None:
+    half_a_body = upload(picture())[:-20]
+    sent = [b"", HALF_A_HEADER, half_a_body] * 333 + [b""]
+    with running_server(tmp_path) as server, held(server, *sent) as connections:
+        server.wait_for(lambda: server.metric("ocr_queue_pages") == 333)
+        assert max(seconds_of_a_good_request(server) for _ in range(10)) < 1
+        assert server.get("/livez").elapsed.total_seconds() < 1
+        for connection in connections:
+            connection.settimeout(0)
+            with pytest.raises(BlockingIOError):  # all of them are still there
+                connection.recv(1)
+
+
+def test_more_connections_than_descriptors_end_the_longest_idle_ones(tmp_path: Path) -> None:
+    few = ("prlimit", "--nofile=300:600")  # takes all 600, and half of what is not kept for others
+    with (
+        running_server(tmp_path, prefix=few) as server,
+        held(server, HALF_A_HEADER, *[b""] * 300) as connections,
+    ):
+        assert connections[0].recv(100).startswith(b"HTTP/1.1 503 ")
+        assert connections[1].recv(100).startswith(b"HTTP/1.1 503 ")
+        assert seconds_of_a_good_request(server) < 1
+        connections[-1].settimeout(0)
+        with pytest.raises(BlockingIOError):
+            connections[-1].recv(1)
+        assert "Too many open files" not in server.log
