@@ -47,7 +47,12 @@ class OcrServer:
         return self.http.post("/ocr", files={"file": (name, document)}, **options)
 
     def child(self, role: str) -> int | None:
-        """The process ID of the child with this role."""
+        """The process ID of a child with this role."""
+        return next(iter(self.children(role)), None)
+
+    def children(self, role: str) -> list[int]:
+        """The process IDs of the children with this role."""
+        found = []
         for status in Path("/proc").glob("[0-9]*/status"):
             try:
                 if f"PPid:\t{self.pid}\n" not in status.read_text():
@@ -56,8 +61,8 @@ class OcrServer:
             except OSError:
                 continue
             if role.encode() in command and b"ocr_inference.engine.child" in command:
-                return int(status.parent.name)
-        return None
+                found.append(int(status.parent.name))
+        return found
 
     def metric(self, line: str) -> float:
         """The value of the metric that begins with `line`."""

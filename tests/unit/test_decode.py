@@ -48,7 +48,7 @@ def test_a_format_is_told_by_its_bytes_and_decoded(
     kind: str, media_type: str, tmp_path: Path
 ) -> None:
     path = saved(tmp_path, Image.new("RGB", (60, 40), (250, 120, 10)), kind)
-    assert inspect(path, None, LIMITS) == DocumentInfo(media_type, 1, (1,))
+    assert inspect(path, None, LIMITS) == DocumentInfo(media_type, 1, (1,), (2400,))
     image, _ = render(path, 1, 200, LIMITS)
     assert image.shape == (40, 60, 3)
     assert image.dtype == np.uint8
@@ -73,7 +73,8 @@ def test_the_size_of_every_kind_of_webp_is_read_from_its_header(
 def test_a_pdf_is_rendered_at_the_resolution_asked_for(tmp_path: Path) -> None:
     data = documents.pdf((144, 72), (72, 144), content="1 0 0 rg 0 0 72 72 re f")
     path = written(tmp_path, data)
-    assert inspect(path, None, LIMITS) == DocumentInfo("application/pdf", 2, (1, 2))
+    found = inspect(path, None, LIMITS, dpi=100)
+    assert found == DocumentInfo("application/pdf", 2, (1, 2), (20_000, 20_000))
     image, dpi = render(path, 1, 100, LIMITS)
     assert (image.shape, dpi) == ((100, 200, 3), 100)
     assert image[50, 50].tolist() == [0, 0, 255]
@@ -103,7 +104,7 @@ def test_a_turned_pdf_page_is_upright(tmp_path: Path) -> None:
 def test_every_frame_of_a_tiff_is_a_page(tmp_path: Path) -> None:
     frames = [Image.new("L", (30, 20), grey) for grey in (10, 20, 30)]
     path = saved(tmp_path, frames[0], "TIFF", save_all=True, append_images=frames[1:])
-    assert inspect(path, "2-", LIMITS) == DocumentInfo("image/tiff", 3, (2, 3))
+    assert inspect(path, "2-", LIMITS) == DocumentInfo("image/tiff", 3, (2, 3), (600, 600))
     assert [int(render(path, n, 200, LIMITS)[0][0, 0, 0]) for n in (1, 2, 3)] == [10, 20, 30]
 
 

@@ -14,8 +14,9 @@ from ocr_inference.engine import decoder as module
 from ocr_inference.engine.decoder import Decoder, DecoderHung
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
+from ocr_inference.reading.admission import Admission
 from ocr_inference.reading.dispatch import Dispatcher
-from ocr_inference.reading.queue import Admission, PageOutcome, PageWork
+from ocr_inference.reading.queue import PageOutcome, PageWork
 from ocr_inference.workspace import Workspace
 
 HANGS = Path("hangs.pdf")
@@ -40,7 +41,12 @@ class Child:
         if arguments["path"] == str(HANGS) and arguments.get("number", 2) >= 2:
             await asyncio.Event().wait()
         if op == "inspect":
-            return {"media_type": "application/pdf", "page_count": 1, "page_numbers": [1]}
+            return {
+                "media_type": "application/pdf",
+                "page_count": 1,
+                "page_numbers": [1],
+                "pixels": [1],
+            }
         return {"height": 1, "width": 1, "dpi": 72}
 
 
@@ -97,7 +103,7 @@ def test_the_other_pages_of_a_document_that_hung_fail_at_once_and_others_go_on(
         nonlocal took
         workspace = Workspace(tmp_path)
         dispatcher = Dispatcher(
-            workspace, stage.decoder, Engine(), Admission(99), Metrics("1", "scripted")  # type: ignore[arg-type]
+            workspace, stage.decoder, Engine(), Admission(99, 10**9), Metrics("1", "scripted")  # type: ignore[arg-type]
         )  # fmt: skip
         works = [work(HANGS, number) for number in range(1, 11)]
         works += [work(GOOD, number) for number in range(1, 4)]
@@ -123,10 +129,12 @@ def test_the_other_pages_of_a_document_that_hung_fail_at_once_and_others_go_on(
 def test_a_decoder_has_no_longer_than_the_request() -> None:
     async def scenario(stage: Stage) -> None:
         with pytest.raises(PublicError) as late:
-            await stage.decoder.inspect("x", HANGS, None, time.monotonic() + 0.2)
+            await stage.decoder.inspect("x", HANGS, None, 200, time.monotonic() + 0.2)
         assert (late.value.status, late.value.code) == (504, "deadline_exceeded")
         assert not isinstance(late.value, DecoderHung)
-        assert (await stage.decoder.inspect("x", GOOD, None, time.monotonic() + 9)).page_count == 1
+        assert (
+            await stage.decoder.inspect("x", GOOD, None, 200, time.monotonic() + 9)
+        ).page_count == 1
 
     assert run(scenario).replaced == ["deadline"]
 
@@ -134,7 +142,7 @@ def test_a_decoder_has_no_longer_than_the_request() -> None:
 def test_a_document_whose_time_is_up_is_not_begun() -> None:
     async def scenario(stage: Stage) -> None:
         with pytest.raises(PublicError, match="deadline"):
-            await stage.decoder.inspect("x", GOOD, None, time.monotonic() - 1)
+            await stage.decoder.inspect("x", GOOD, None, 200, time.monotonic() - 1)
 
     assert run(scenario).children == []
 
@@ -142,11 +150,11 @@ def test_a_document_whose_time_is_up_is_not_begun() -> None:
 def test_an_impatient_client_does_not_cost_a_child() -> None:
     async def scenario(stage: Stage) -> None:
         # Decoded in its least time, though the client's is over by then.
-        found = await stage.decoder.inspect("x", GOOD, None, time.monotonic() + 0.001)
+        found = await stage.decoder.inspect("x", GOOD, None, 200, time.monotonic() + 0.001)
         assert found.page_count == 1
         began = time.monotonic()
         with pytest.raises(PublicError):
-            await stage.decoder.inspect("x", HANGS, None, began + 0.001)
+            await stage.decoder.inspect("x", HANGS, None, 200, began + 0.001)
         assert time.monotonic() - began >= 0.1
 
     assert len(run(scenario).children) == 1
@@ -156,11 +164,12 @@ def test_documents_that_hang_cost_another_client_one_hang() -> None:
     async def scenario(stage: Stage) -> None:
         deadline = time.monotonic() + 60
         hanging = [
-            asyncio.create_task(stage.decoder.inspect("x", HANGS, None, deadline)) for _ in range(9)
+            asyncio.create_task(stage.decoder.inspect("x", HANGS, None, 200, deadline))
+            for _ in range(9)
         ]
         await asyncio.sleep(0)
         hanging[3].cancel()  # one that leaves has its turn all the same
-        assert (await stage.decoder.inspect("y", GOOD, None, deadline)).page_count == 1
+        assert (await stage.decoder.inspect("y", GOOD, None, 200, deadline)).page_count == 1
         assert len(stage.replaced) == 1
         await stage.decoder.render("y", GOOD, 1, 72, Path("out"), deadline)
         assert len(stage.replaced) == 2
@@ -182,7 +191,7 @@ def test_a_client_that_hung_the_decoder_has_less_time_for_a_while(
         async def hang(client: str) -> float:
             began = time.monotonic()
             with pytest.raises(DecoderHung):
-                await stage.decoder.inspect(client, HANGS, None, began + 60)
+                await stage.decoder.inspect(client, HANGS, None, 200, began + 60)
             return time.monotonic() - began
 
         assert await hang("x") >= 1.0

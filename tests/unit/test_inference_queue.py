@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ocr_inference.errors import PublicError
 from ocr_inference.reading.dispatch import call_limit
-from ocr_inference.reading.queue import Admission, FairQueue, PageWork
+from ocr_inference.reading.queue import FairQueue, PageWork
 
 
 def order(works: Sequence[tuple[str, str, int]], gone: frozenset[str] = frozenset()) -> list[str]:
@@ -92,52 +91,6 @@ def test_a_taker_waits_for_the_next_page() -> None:
         return (await taker).request
 
     assert asyncio.run(scenario()) == "a"
-
-
-def test_pages_are_counted_and_given_back() -> None:
-    admission = Admission(max_pages=10)
-    first = admission.admit()
-    first.cover(6)
-    second = admission.admit()
-    assert admission.pages == 7
-    with pytest.raises(PublicError) as refused:
-        second.cover(5)
-    assert (refused.value.status, refused.value.code) == (503, "queue_full")
-    second.release()
-    first.page_done()
-    assert admission.pages == 5
-    for _ in range(5):
-        first.page_done()
-    assert admission.pages == 1  # its answer is still to be stored and sent
-    first.release()
-    first.page_done()  # of a page that ended after its request
-    assert admission.pages == 0
-
-
-def test_a_full_queue_takes_no_upload_either() -> None:
-    admission = Admission(max_pages=1)
-    admission.admit()
-    with pytest.raises(PublicError, match="at most 1"):
-        admission.admit()
-
-
-def test_a_document_that_never_fits_is_told_so() -> None:
-    ticket = Admission(max_pages=3).admit()
-    with pytest.raises(PublicError) as refused:
-        ticket.cover(4)
-    assert (refused.value.status, refused.value.code) == (422, "too_many_pages")
-
-
-def test_retry_after_is_what_the_queue_will_take() -> None:
-    admission = Admission(max_pages=100)
-    admission.admit().cover(20)
-    admission.note(2.0)
-    assert 40 <= admission.retry_after() <= 50
-    for _ in range(50):
-        admission.note(0.1)
-    assert 2 <= admission.retry_after() <= 3
-    admission.note(1e6)
-    assert admission.retry_after() == 300
 
 
 @pytest.mark.parametrize(

@@ -66,18 +66,46 @@ class Metrics:
         self.output_operations = counter(
             "ocr_output_operations", "On the output folder.", "op", "result"
         )
+        self.cache_hits = counter(
+            "ocr_cache_hits",
+            "Pages not read anew: kept from before, or joined with one being read.",
+            "kind",
+        )
+        self.repetition_aborts = counter(
+            "ocr_repetition_aborts", "Answers of the VLM server that were stopped in a loop."
+        )
+        self.vlm_blocks = counter(
+            "ocr_vlm_blocks", "Blocks asked of the VLM server: read, retried, failed.", "result"
+        )
+        self.vlm_tokens = counter("ocr_vlm_tokens", "As the VLM server counts them.", "direction")
+        self.jobs = gauge("ocr_jobs", "Jobs of this replica.", "state")
+        self.jobs_finished = counter("ocr_jobs_finished", "Jobs that ended here.", "status")
         self._queue_pages = gauge("ocr_queue_pages", "Pages waiting or running.")
+        self._queue_pixels = gauge("ocr_queue_pixels", "Their pixels, as far as they are known.")
+        self._engines_ready = gauge("ocr_engines_ready", "Engine children that can read.")
         self._engine_up = gauge("ocr_engine_up", "1 while the engine can read.", "engine")
 
-    def watch(self, queue_pages: Callable[[], float], engine_up: Callable[[], float]) -> None:
+    def watch(
+        self,
+        queue_pages: Callable[[], float],
+        queue_pixels: Callable[[], float],
+        engines_ready: Callable[[], int],
+    ) -> None:
         self._queue_pages.set_function(queue_pages)
-        self._engine_up.labels(self.engine).set_function(engine_up)
+        self._queue_pixels.set_function(queue_pixels)
+        self._engines_ready.set_function(engines_ready)
+        self._engine_up.labels(self.engine).set_function(lambda: engines_ready() > 0)
 
     def page_read(self, client: str, status: PageStatus) -> None:
         """A page was answered for this client; one that failed is none of what it used."""
         self._pages.labels(self.engine, status.value).inc()
         if status is PageStatus.OK:
             self._client_pages.labels(client).inc()
+
+    def watch_vlm(self, up: Callable[[], float]) -> None:
+        """Only where there is a VLM server: without one it is not down."""
+        gauge = Gauge("ocr_vllm_up", "1 while the VLM server answers.", registry=self.registry)
+        gauge.set_function(up)
 
     def stage(self, stage: str, began: float) -> float:
         """Record a stage of a page that began then and ends now; returns its seconds."""

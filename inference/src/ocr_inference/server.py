@@ -31,13 +31,14 @@ from ocr_inference.engine.pool import EnginePool
 from ocr_inference.engine.registry import tasks_of
 from ocr_inference.engine.sizes import decoders, pool_size
 from ocr_inference.engine.spawn import decode_spawner
-from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
+from ocr_inference.engine.supervisor import EngineSupervisor
 from ocr_inference.folders import Folders
 from ocr_inference.http_protocol import connection_limit, header_limited
 from ocr_inference.lifecycle import Lifecycle
 from ocr_inference.metrics import Metrics
+from ocr_inference.reading.admission import Admission
+from ocr_inference.reading.cache import PageCache
 from ocr_inference.reading.dispatch import Dispatcher
-from ocr_inference.reading.queue import Admission
 from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.reader import Reader
 from ocr_inference.services import Services
@@ -48,6 +49,7 @@ from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.space import UploadSpace, upload_budget
 from ocr_inference.sources.url import UrlFetcher
 from ocr_inference.startup import StartRecord
+from ocr_inference.vlm.service import Vlm, make_vlm
 from ocr_inference.workspace import Workspace
 
 log = logging.getLogger("ocr_inference.server")
@@ -120,6 +122,7 @@ class _Parts:
     services: Services
     decoder: Decoder
     dispatcher: Dispatcher
+    vlm: Vlm | None
     output: FolderSink
 
 
@@ -148,6 +151,8 @@ async def _serve(settings: Settings, start: Start) -> int:
         asyncio.create_task(parts.dispatcher.run(), name="dispatcher"),
         asyncio.create_task(lifecycle.reap_orphans(running_pids), name="reaper"),
     ]
+    if parts.vlm is not None:
+        tasks.append(asyncio.create_task(parts.vlm.run(), name="VLM client"))
     for task in tasks:
         task.add_done_callback(lambda done: _broken(done, server))
     await server.serve()
@@ -168,14 +173,22 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
     )
     record.spawned(start.spawned)
     engine = _engines(settings, start, metrics, record)
-    admission = Admission(settings.queue_max_pages)
-    metrics.watch(lambda: admission.pages, lambda: engine.state is EngineState.READY)
+    vlm = make_vlm(settings, workspace, metrics)
+    admission = Admission(
+        settings.queue_max_pages,
+        settings.queue_max_pixels,
+        lambda: engine.ready if vlm is None else vlm.reader.pages_now,
+    )
+    cache = PageCache(settings.result_cache_bytes, metrics.cache_hits)
+    metrics.watch(lambda: admission.pages, lambda: admission.pixels, lambda: engine.ready)
     decoder = Decoder(
         decode_spawner(settings),
         lambda why: metrics.worker_restarts.labels("decode", why).inc(),
         decoders(start.cpu_limit),
     )
-    dispatcher = Dispatcher(workspace, decoder, engine, admission, metrics)
+    dispatcher = Dispatcher(
+        workspace, decoder, engine, admission, metrics, None if vlm is None else vlm.reader
+    )
     rates = PageRates(settings.rate_limit_pages_per_minute)
     bucket = Bucket(settings)
     sink = S3Sink(bucket, metrics)
@@ -186,6 +199,7 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         version=number,
         record=record,
         engine=engine,
+        vlm=None if vlm is None else vlm.health,
         lifecycle=Lifecycle(settings.lame_duck_s, settings.drain_timeout_s),
         admission=admission,
         keys=KeyRing(settings.keys_dir, wanted=settings.auth_mode == "Token"),
@@ -196,11 +210,11 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         uploads=_upload_space(settings, admission),
         urls=UrlFetcher(settings, metrics, number),
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
-        reader=Reader(decoder, dispatcher, metrics, rates, tasks_of(settings.model)),
+        reader=Reader(decoder, dispatcher, cache, metrics, rates, tasks_of(settings.model)),
         ocr=OcrService(sink, output, metrics, settings.sync_timeout_s),
         outputs=Outputs(decoder, workspace),
     )
-    return _Parts(services, decoder, dispatcher, output)
+    return _Parts(services, decoder, dispatcher, vlm, output)
 
 
 def _engines(settings: Settings, start: Start, metrics: Metrics, record: StartRecord) -> EnginePool:
@@ -261,6 +275,8 @@ def _listening(parts: _Parts, app: FastAPI) -> list[asyncio.Future[object]]:
     services.folders.watch()
     services.sink.prepare()
     parts.output.prepare()
+    if parts.vlm is not None:
+        parts.vlm.begin()
     return [
         asyncio.ensure_future(parts.decoder.start()),
         # Takes a while, and on the loop the first visitor of /docs would hold up the probes.

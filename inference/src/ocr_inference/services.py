@@ -10,13 +10,15 @@ from fastapi import Request
 from ocr_inference.api.ocr.outputs import Outputs
 from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.auth import KeyRing
+from ocr_inference.engine.decoder import Decoder
 from ocr_inference.engine.pool import EnginePool
 from ocr_inference.engine.supervisor import EngineState
 from ocr_inference.errors import PublicError
 from ocr_inference.folders import Folders
+from ocr_inference.jobs.service import Jobs
 from ocr_inference.lifecycle import Lifecycle, Stage
 from ocr_inference.metrics import Metrics
-from ocr_inference.reading.queue import Admission
+from ocr_inference.reading.admission import Admission
 from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.reader import Reader
 from ocr_inference.settings import Settings
@@ -24,6 +26,7 @@ from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.space import UploadSpace
 from ocr_inference.sources.url import UrlFetcher
 from ocr_inference.startup import StartRecord, StartWarning
+from ocr_inference.vlm.health import VlmHealth
 from ocr_inference.workspace import Workspace
 
 
@@ -33,6 +36,7 @@ class Services:
     version: str
     record: StartRecord
     engine: EnginePool
+    vlm: VlmHealth | None
     lifecycle: Lifecycle
     admission: Admission
     keys: KeyRing
@@ -46,6 +50,10 @@ class Services:
     reader: Reader
     ocr: OcrService
     outputs: Outputs
+    decoder: Decoder
+    jobs: Jobs
+    job_ocr: OcrService
+    """As `ocr`, with the time that a job may take."""
 
     @property
     def model_name(self) -> str:
@@ -78,6 +86,8 @@ class Services:
             return "draining"
         if self.engine.state is not EngineState.READY:
             return f"engine {self.engine.state}"
+        if self.vlm is not None and self.vlm.reason is not None:
+            return self.vlm.reason
         if self.keys.missing:
             return "no keys"
         return None
@@ -88,6 +98,8 @@ class Services:
             raise PublicError(503, "draining", "The server is ending.", retry_after=1)
         failed = self.engine.state is EngineState.FAILED
         if self.engine.was_ready and not failed:
+            if self.vlm is not None:
+                self.vlm.check_can_read()
             return
         if failed:
             self.engine.want()

@@ -39,7 +39,7 @@ def start(config: Message, emit: Emit) -> Handlers:
 
     def inspect_call(call: Message) -> Message:
         allowed = replace(limits, max_pages=call["max_pages"] or limits.max_pages)
-        return asdict(inspect(Path(call["path"]), call["pages"], allowed))
+        return asdict(inspect(Path(call["path"]), call["pages"], allowed, call["dpi"]))
 
     def render_call(call: Message) -> Message:
         image, dpi = render(Path(call["path"]), call["number"], call["dpi"], limits)

@@ -43,6 +43,8 @@ class Inspection:
     media_type: str
     page_count: int
     page_numbers: tuple[int, ...]
+    pixels: tuple[int, ...]
+    """Of each of these pages at the wanted resolution."""
 
 
 class DecoderHung(PublicError):
@@ -89,17 +91,19 @@ class Decoder:
         client: str,
         path: Path,
         pages: str | None,
+        dpi: int,
         deadline: float,
         max_pages: int | None = None,
     ) -> Inspection:
         """`max_pages`: other than what a request that is waited for may have."""
         found = await self._call(
-            client, "inspect", deadline, path=str(path), pages=pages, max_pages=max_pages
+            client, "inspect", deadline, path=str(path), pages=pages, dpi=dpi, max_pages=max_pages
         )
         return Inspection(
             media_type=found["media_type"],
             page_count=found["page_count"],
             page_numbers=tuple(found["page_numbers"]),
+            pixels=tuple(found["pixels"]),
         )
 
     async def render(

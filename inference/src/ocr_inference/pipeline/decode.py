@@ -6,6 +6,7 @@ never by name. Sizes are read from headers and refused before anything is decode
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,11 @@ class DocumentInfo:
     media_type: str
     page_count: int
     page_numbers: tuple[int, ...]
+    pixels: tuple[int, ...]
+    """Of each of these pages; a PDF's at the resolution that it will be rendered at."""
 
 
-def inspect(path: Path, pages: str | None, limits: Limits) -> DocumentInfo:
+def inspect(path: Path, pages: str | None, limits: Limits, dpi: int = 200) -> DocumentInfo:
     """Tell the format, count the pages (a TIFF's up to `max_pages` + 1) and check every size.
 
     `pages` selects, as in `1-3,7`. Raises `PublicError`: 400 empty_file, decode_failed;
@@ -39,14 +42,14 @@ def inspect(path: Path, pages: str | None, limits: Limits) -> DocumentInfo:
     if kind is None:
         count = pdf.page_count(path)
         numbers = select(pages, count, limits.max_pages)
-        pdf.check_sizes(path, numbers, limits)
-        return DocumentInfo(media_type, count, numbers)
+        return DocumentInfo(media_type, count, numbers, pdf.pixels(path, numbers, dpi, limits))
     sizes = images.frame_sizes(path, kind, limits.max_pages + 1)
     numbers = select(pages, len(sizes), limits.max_pages)
     for number in numbers:
         if not limits.fits(*sizes[number - 1]):
             raise too_many_pixels(number, *sizes[number - 1], limits)
-    return DocumentInfo(media_type, len(sizes), numbers)
+    pixels = tuple(math.prod(sizes[number - 1]) for number in numbers)
+    return DocumentInfo(media_type, len(sizes), numbers, pixels)
 
 
 def render(path: Path, number: int, dpi: int, limits: Limits) -> tuple[Image, int]:

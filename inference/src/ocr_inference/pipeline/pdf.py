@@ -33,11 +33,14 @@ def page_count(path: Path) -> int:
     return count
 
 
-def check_sizes(path: Path, numbers: tuple[int, ...], limits: Limits) -> None:
-    """Refuse a page that does not fit at any readable resolution. Nothing is rendered."""
+def pixels(path: Path, numbers: tuple[int, ...], dpi: int, limits: Limits) -> tuple[int, ...]:
+    """What rendering these pages will give. Nothing is rendered, and a page that does not fit at
+    any readable resolution is refused."""
     with _document(path) as document:
-        for number in numbers:
-            fitting_dpi(number, document.get_page_size(number - 1), MIN_DPI, limits)
+        sizes = [(number, document.get_page_size(number - 1)) for number in numbers]
+    return tuple(
+        math.prod(_pixels(size, fitting_dpi(number, size, dpi, limits))) for number, size in sizes
+    )
 
 
 def fitting_dpi(number: int, size: Points, dpi: int, limits: Limits) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,9 @@ from ocr_inference.engine.supervisor import EngineSupervisor, RawPage
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
-from ocr_inference.reading.queue import Admission, FairQueue, PageOutcome, PageWork
+from ocr_inference.reading.admission import Admission
+from ocr_inference.reading.queue import FairQueue, PageOutcome, PageWork
+from ocr_inference.vlm.reader import VlmReader
 from ocr_inference.workspace import Workspace
 
 log = logging.getLogger("ocr_inference.dispatch")
@@ -49,6 +52,7 @@ class Dispatcher:
         engines: EnginePool,
         admission: Admission,
         metrics: Metrics,
+        vlm: VlmReader | None = None,
     ) -> None:
         self._workspace = workspace
         self._decoder = decoder
@@ -56,8 +60,10 @@ class Dispatcher:
         self._admission = admission
         self._metrics = metrics
         self._queue = FairQueue()
-        # One with each engine, one ready for the next.
-        self._room = asyncio.Semaphore(engines.size + 1)
+        self._vlm = vlm
+        # One with each engine, one ready for the next. Where a VLM server reads, an engine is with
+        # a page for a moment only.
+        self._room = asyncio.Semaphore((engines.size if vlm is None else vlm.pages) + 1)
         engines.on_grown = self._room.release
         self._decoded: asyncio.Queue[_Decoded] = asyncio.Queue()
 
@@ -97,6 +103,9 @@ class Dispatcher:
     async def _read_pages(self, group: asyncio.TaskGroup) -> None:
         while True:
             decoded = await self._decoded.get()
+            if self._vlm is not None:
+                group.create_task(self._read_by_server(self._vlm, decoded))
+                continue
             engine = await self._engine_for(decoded.work)
             if engine is None:
                 self._tidy(decoded)
@@ -112,16 +121,29 @@ class Dispatcher:
             self._engines.give_back(engine)
             self._tidy(decoded)
 
+    async def _read_by_server(self, vlm: VlmReader, decoded: _Decoded) -> None:
+        try:
+            within = max(SHORTEST_CALL_S, decoded.work.deadline - time.monotonic())
+            reading = vlm.read(self._engines, decoded.image, decoded.work, within)
+            await self._settle(decoded, reading)
+        except Exception as error:
+            _fail(decoded.work, error)
+        finally:
+            self._tidy(decoded)
+
     def _tidy(self, decoded: _Decoded) -> None:
         decoded.image.path.unlink(missing_ok=True)
         self._room.release()
 
     async def _read(self, engine: EngineSupervisor, decoded: _Decoded) -> None:
+        within = call_limit(decoded.work.deadline - time.monotonic(), self._pace)
+        await self._settle(decoded, self._call(engine, decoded, within))
+
+    async def _settle(self, decoded: _Decoded, reading: Awaitable[Message]) -> None:
         work, began = decoded.work, time.monotonic()
         self._metrics.queue_wait.observe(decoded.queue_s)
         with self._metrics.inflight_pages.track_inprogress():
-            within = call_limit(work.deadline - began, self._pace)
-            text = await self._call(engine, decoded, within)
+            text = await reading
         read_s = self._metrics.stage("read", began)
         self._admission.note(read_s)
         if not work.outcome.done():

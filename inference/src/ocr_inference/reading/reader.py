@@ -13,8 +13,10 @@ from ocr_inference.engine.decoder import Decoder, Inspection
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageStatus, PageText, Task
+from ocr_inference.reading.admission import Ticket
+from ocr_inference.reading.cache import PageCache, PageKey
 from ocr_inference.reading.dispatch import Dispatcher
-from ocr_inference.reading.queue import PageOutcome, PageWork, Ticket
+from ocr_inference.reading.queue import PageOutcome, PageWork
 from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.request import Reading, ReadRequest, Watcher
 
@@ -27,12 +29,14 @@ class Reader:
         self,
         decoder: Decoder,
         dispatcher: Dispatcher,
+        cache: PageCache,
         metrics: Metrics,
         rates: PageRates,
         tasks: tuple[Task, ...],
     ) -> None:
         self._decoder = decoder
         self._dispatcher = dispatcher
+        self._cache = cache
         self._metrics = metrics
         self._rates = rates
         self._tasks = tasks
@@ -71,10 +75,11 @@ class Reader:
             request.client,
             request.document.path,
             request.pages,
+            request.dpi,
             request.deadline,
             request.max_pages,
         )
-        ticket.cover(len(found.page_numbers))
+        ticket.cover(len(found.page_numbers), sum(found.pixels))
         # The first was paid for when the request was let in.
         self._rates.charge(request.client, len(found.page_numbers) - 1)
         watcher.found(found)
@@ -88,31 +93,37 @@ class Reader:
     async def _pages(
         self, request: ReadRequest, found: Inspection, ticket: Ticket, watcher: Watcher
     ) -> list[tuple[Page, PublicError | None]]:
-        works = [_work(request, number) for number in found.page_numbers]
-
-        async def one(work: PageWork) -> tuple[Page, PublicError | None]:
-            page, error = await self._page(work, request)
-            ticket.page_done()
+        async def one(number: int, pixels: int) -> tuple[Page, PublicError | None]:
+            page, error = await self._page(request, number)
+            ticket.page_done(pixels)
             self._metrics.page_read(request.client, page.status)
             watcher.page(page)
             return page, error
 
-        try:
-            for work in works:
-                self._dispatcher.put(work)
-            return await asyncio.gather(*map(one, works))
-        finally:
-            # The client is gone or the time is up: what still waits is not begun.
-            for work in works:
-                work.outcome.cancel()
+        # Begun in this order. Cancelled all together when the client is gone or the time is up:
+        # what still waits is then not begun.
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(one(number, pixels))
+                for number, pixels in zip(found.page_numbers, found.pixels, strict=True)
+            ]
+        return [task.result() for task in tasks]
 
-    async def _page(self, work: PageWork, request: ReadRequest) -> tuple[Page, PublicError | None]:
+    async def _page(self, request: ReadRequest, number: int) -> tuple[Page, PublicError | None]:
+        def begin() -> PageWork:
+            work = _work(request, number)
+            self._dispatcher.put(work)
+            return work
+
         try:
-            outcome = await work.outcome
+            if request.fresh:
+                outcome, cached = await begin().outcome, False
+            else:
+                outcome, cached = await self._cache.read(_key(request, number), begin)
             # In a thread: a page of ten thousand words holds the loop longer than a probe likes.
-            return await asyncio.to_thread(_read_page, work.number, outcome, request), None
+            return await asyncio.to_thread(_read_page, number, outcome, cached, request), None
         except PublicError as error:
-            failed = Page(work.number, 0, 0, request.dpi, PageStatus.FAILED, error=error.message)
+            failed = Page(number, 0, 0, request.dpi, PageStatus.FAILED, error=error.message)
             return failed, error
 
 
@@ -131,7 +142,18 @@ def _work(request: ReadRequest, number: int) -> PageWork:
     )
 
 
-def _read_page(number: int, outcome: PageOutcome, request: ReadRequest) -> Page:
+def _key(request: ReadRequest, number: int) -> PageKey:
+    return PageKey(
+        request.client,
+        request.document.sha256,
+        number,
+        request.dpi,
+        request.languages,
+        request.task,
+    )
+
+
+def _read_page(number: int, outcome: PageOutcome, cached: bool, request: ReadRequest) -> Page:
     image = outcome.image
     return Page(
         number=number,
@@ -144,6 +166,7 @@ def _read_page(number: int, outcome: PageOutcome, request: ReadRequest) -> Page:
             "render_ms": round(outcome.render_s * 1000, 1),
             "infer_ms": round(outcome.read_s * 1000, 1),
         },
+        cached=cached,
     )
 
 

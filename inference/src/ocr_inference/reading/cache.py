@@ -1,0 +1,89 @@
+"""Pages that were read before, and pages that are being read now.
+
+The answers of both are a client's own: whether somebody else has sent the same page must not show
+in how fast the answer comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from prometheus_client import Counter
+
+from ocr_inference.pipeline.page import Task
+from ocr_inference.reading.queue import PageOutcome, PageWork
+
+
+@dataclass(frozen=True, slots=True)
+class PageKey:
+    """All that a page's text depends on, but for the model, which is the same for the process."""
+
+    client: str
+    sha256: str
+    number: int
+    dpi: int
+    languages: tuple[str, ...]
+    task: Task
+
+
+class PageCache:
+    """At most `max_bytes` of pages as JSON; the ones not asked for longest go first."""
+
+    def __init__(self, max_bytes: int, hits: Counter) -> None:
+        self._max_bytes = max_bytes
+        self._hits = hits
+        self._kept: OrderedDict[PageKey, tuple[PageOutcome, bytes]] = OrderedDict()
+        self._bytes = 0
+        self._running: dict[PageKey, asyncio.Future[PageOutcome]] = {}
+
+    async def read(self, key: PageKey, begin: Callable[[], PageWork]) -> tuple[PageOutcome, bool]:
+        """The page, and whether it had not to be read for this request. `begin` puts it into the
+        queue. Raises what the page's own reading raises."""
+        while True:
+            if (kept := self._find(key)) is not None:
+                self._hits.labels("kept").inc()
+                return kept, True
+            running = self._running.get(key)
+            if running is None:
+                return await self._read(key, begin().outcome), False
+            # Waited for and not awaited: it is not ours to cancel.
+            await asyncio.wait({running})
+            if not running.cancelled() and (error := running.exception()) is None:
+                self._hits.labels("joined").inc()
+                return running.result(), True
+            if not running.cancelled() and getattr(error, "status", None) != 504:
+                return running.result(), True  # raises: it would fail for us as well
+            # Whoever it was read for has left or had no more time: it is our turn.
+
+    async def _read(self, key: PageKey, outcome: asyncio.Future[PageOutcome]) -> PageOutcome:
+        self._running[key] = outcome
+        try:
+            read = await outcome
+        finally:
+            del self._running[key]
+        self._keep(key, read)
+        return read
+
+    def _find(self, key: PageKey) -> PageOutcome | None:
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        outcome, text = self._kept[key]
+        return replace(outcome, text=json.loads(text), queue_s=0.0, render_s=0.0, read_s=0.0)
+
+    def _keep(self, key: PageKey, outcome: PageOutcome) -> None:
+        if not self._max_bytes:
+            return
+        # As bytes: the same page as objects takes ten times the memory, and nobody knows how much.
+        text = json.dumps(outcome.text).encode()
+        if len(text) > self._max_bytes:
+            return
+        self._kept[key] = (replace(outcome, text={}), text)
+        self._bytes += len(text)
+        while self._bytes > self._max_bytes:
+            _, (_, oldest) = self._kept.popitem(last=False)
+            self._bytes -= len(oldest)
