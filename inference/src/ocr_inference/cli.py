@@ -57,6 +57,32 @@ def read(
     raise typer.Exit(read_files(files, output, _settings()))
 
 
+@app.command()
+def fetch(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="https://…, s3://bucket/prefix, hf://owner/name[@revision], or a model's name: "
+            "paddleocr-vl[:1.5]."
+        ),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Folder; by default where the engine looks."),
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="Checksum of a source that is one file.")
+    ] = None,
+    idle_timeout: Annotated[
+        float, typer.Option(min=0.5, help="Seconds without a byte after which it ends.")
+    ] = 60.0,
+) -> None:
+    """Get weights: resumed where it broke off, checked, and put in place whole."""
+    from ocr_inference.command.fetch import fetch_weights
+
+    raise typer.Exit(fetch_weights(source, to, sha256, idle_timeout, _settings()))
+
+
 def _settings() -> Settings:
     from pydantic import ValidationError
 
