@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from ocr_inference.api.ocr.accept import accepted
 from ocr_inference.api.ocr.answer import Answer
-from ocr_inference.api.ocr.router import accepted
 from ocr_inference.api.ocr.schema import parse_form
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.format import as_body
@@ -30,6 +30,10 @@ BOX = (0.0, 0.0, 1.0, 1.0)
         ("", "json"),
         ("*/*", "json"),
         ("text/html", "json"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8", "json"),
+        ("application/xml", "alto"),
+        ("application/alto+xml, application/json;q=0.5", "alto"),
+        ("text/vnd.hocr+html", "hocr"),
         ("text/plain", "text"),
         ("TEXT/Plain; charset=utf-8", "text"),
         ("application/json;q=0.3, text/markdown;q=0.4", "markdown"),

@@ -67,6 +67,7 @@ def about_reading(reading: Reading, engine: str, model: str, total_ms: float) ->
         "status": "partial" if reading.errors else "success",
         "engine": engine,
         "model": model,
+        "languages": list(reading.request.languages),
         "usage": {"pages": len(reading.pages), "bytes": reading.request.document.size},
         "timings": {name: round(value, 1) for name, value in times.items()},
         "warnings": _warnings(reading.pages, reading.request.min_confidence),

@@ -9,7 +9,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
+from ocr_inference.api.jobs.prefer import respond_async
+from ocr_inference.api.jobs.schema import Job
+from ocr_inference.api.jobs.submit import submit_job
 from ocr_inference.api.ocr.accept import accepted
+from ocr_inference.api.ocr.outputs import MEDIA_TYPES
 from ocr_inference.api.ocr.schema import OcrAnswer, form_schema, parse_form
 from ocr_inference.api.problem import Problem
 from ocr_inference.api.work import admitted, announced, bearer, client_gone, unless_gone
@@ -26,7 +30,8 @@ router = APIRouter(tags=["ocr"])
     summary="Read a document",
     response_model=OcrAnswer,
     responses={
-        200: {"content": {"text/plain": {}, "text/markdown": {}}},
+        202: {"model": Job, "description": "With `Prefer: respond-async`: a job."},
+        200: {"content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()}},
         **{status: {"model": Problem} for status in _ERRORS},
     },
     openapi_extra={"requestBody": form_schema()},
@@ -36,8 +41,10 @@ async def read_document(
     request: Request, services: Annotated[Services, Depends(services_of)]
 ) -> Response:
     """Read a PNG, JPEG, TIFF, WEBP, BMP or PDF and return its text, with lines, boxes and
-    confidence as JSON, or as plain text or Markdown."""
+    confidence as JSON, or in another format."""
     began = time.monotonic()
+    if (wait := respond_async(request.headers.get("prefer", ""))) is not None:
+        return await submit_job(request, services, wait)
     try:
         with (
             admitted(request, services) as (client, ticket),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Task
 
-Output = Literal["json", "text", "markdown"]
+Output = Literal["json", "text", "markdown", "hocr", "alto"]
 SaveToS3 = Literal["true", "false", "required"]
 Include = Literal["blocks", "lines", "words", "timings"]
 Language = Annotated[str, Field(pattern=r"^([a-z]{2}|auto)$")]
@@ -168,6 +168,7 @@ class OcrAnswer(BaseModel):
     status: Literal["success", "partial"]
     engine: str
     model: str
+    languages: list[str] = Field(description="As asked for; none: the engine's default.")
     text: str
     markdown: str
     results: list[ResultItem]
