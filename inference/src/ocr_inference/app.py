@@ -7,6 +7,7 @@ from fastapi_offline import FastAPIOffline
 
 from ocr_inference.api.health.router import router as health_router
 from ocr_inference.api.home.router import router as home_router
+from ocr_inference.api.jobs.router import router as jobs_router
 from ocr_inference.api.layout_parsing.router import router as layout_parsing_router
 from ocr_inference.api.metrics.router import router as metrics_router
 from ocr_inference.api.mistral.router import router as mistral_router
@@ -30,6 +31,7 @@ def create_app(services: Services) -> FastAPI:
         health_router,
         metrics_router,
         ocr_router,
+        jobs_router,
         layout_parsing_router,
         mistral_router,
     ):

@@ -33,8 +33,10 @@ from ocr_inference.engine.sizes import decoders, pool_size
 from ocr_inference.engine.spawn import decode_spawner
 from ocr_inference.engine.supervisor import EngineSupervisor
 from ocr_inference.folders import Folders
+from ocr_inference.gpu import GpuMetrics
 from ocr_inference.http_protocol import connection_limit, header_limited
-from ocr_inference.lifecycle import Lifecycle
+from ocr_inference.jobs.build import make_jobs
+from ocr_inference.lifecycle import Lifecycle, Stage
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.admission import Admission
 from ocr_inference.reading.cache import PageCache
@@ -149,6 +151,7 @@ async def _serve(settings: Settings, start: Start) -> int:
     tasks = [
         asyncio.create_task(services.engine.run(), name="engine"),
         asyncio.create_task(parts.dispatcher.run(), name="dispatcher"),
+        asyncio.create_task(services.jobs.run(), name="keeper of jobs"),
         asyncio.create_task(lifecycle.reap_orphans(running_pids), name="reaper"),
     ]
     if parts.vlm is not None:
@@ -180,7 +183,9 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         lambda: engine.ready if vlm is None else vlm.reader.pages_now,
     )
     cache = PageCache(settings.result_cache_bytes, metrics.cache_hits)
-    metrics.watch(lambda: admission.pages, lambda: admission.pixels, lambda: engine.ready)
+    metrics.watch(
+        lambda: admission.pages + jobs.waiting_pages, lambda: admission.pixels, lambda: engine.ready
+    )
     decoder = Decoder(
         decode_spawner(settings),
         lambda why: metrics.worker_restarts.labels("decode", why).inc(),
@@ -194,25 +199,45 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
     sink = S3Sink(bucket, metrics)
     # The folder is for a server without S3 alone.
     output = FolderSink(None if sink.configured else settings.output_dir, metrics)
+    reader = Reader(decoder, dispatcher, cache, metrics, rates, tasks_of(settings.model))
+    uploads = _upload_space(settings, admission)
+    stages = Lifecycle(settings.lame_duck_s, settings.drain_timeout_s)
+    job_ocr = OcrService(sink, output, metrics, settings.job_timeout_s)
+    jobs = make_jobs(
+        settings,
+        bucket,
+        reader,
+        job_ocr,
+        workspace,
+        uploads,
+        stages,
+        metrics,
+        lambda: record.model_name,
+        admission.retry_after,
+        lambda: stages.stage is Stage.SERVING and engine.ready > 0,
+    )
     services = Services(
         settings=settings,
         version=number,
         record=record,
         engine=engine,
         vlm=None if vlm is None else vlm.health,
-        lifecycle=Lifecycle(settings.lame_duck_s, settings.drain_timeout_s),
+        lifecycle=stages,
         admission=admission,
         keys=KeyRing(settings.keys_dir, wanted=settings.auth_mode == "Token"),
         rates=rates,
         sink=sink,
         metrics=metrics,
         workspace=workspace,
-        uploads=_upload_space(settings, admission),
+        uploads=uploads,
         urls=UrlFetcher(settings, metrics, number),
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
-        reader=Reader(decoder, dispatcher, cache, metrics, rates, tasks_of(settings.model)),
+        reader=reader,
         ocr=OcrService(sink, output, metrics, settings.sync_timeout_s),
         outputs=Outputs(decoder, workspace),
+        decoder=decoder,
+        jobs=jobs,
+        job_ocr=job_ocr,
     )
     return _Parts(services, decoder, dispatcher, vlm, output)
 
@@ -273,6 +298,7 @@ def _listening(parts: _Parts, app: FastAPI) -> list[asyncio.Future[object]]:
     services = parts.services
     services.record.answering(time.monotonic())
     services.folders.watch()
+    GpuMetrics().watch(services.metrics.registry)
     services.sink.prepare()
     parts.output.prepare()
     if parts.vlm is not None:
@@ -288,7 +314,10 @@ def _drainer(services: Services, server: Server) -> Callable[[bool], None]:
     draining: list[asyncio.Task[None]] = []
 
     async def drain(patient: bool) -> None:
+        # At once: another replica has the jobs while this one is still a lame duck.
+        leaving = asyncio.create_task(services.jobs.leave())
         await services.lifecycle.drain(patient)
+        await leaving
         server.should_exit = True
 
     def begin(patient: bool) -> None:

@@ -57,7 +57,7 @@ class Services:
 
     @property
     def model_name(self) -> str:
-        return f"{self.record.model} {self.record.version}".strip()
+        return self.record.model_name
 
     def warnings(self) -> list[StartWarning]:
         """What an administrator has to mend; the server works on as far as it can."""

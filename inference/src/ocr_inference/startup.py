@@ -100,6 +100,10 @@ class StartRecord:
         """The HTTP process can answer from now on."""
         self._process.state, self._process.ended = "done", at
 
+    @property
+    def model_name(self) -> str:
+        return f"{self.model} {self.version}".strip()
+
     def spawned(self, at: float) -> None:
         """An engine child was started. A failed start stays failed until one is ready."""
         if self.state is not StartState.READY:

@@ -16,7 +16,7 @@ class UploadSpace:
     """`retry_after` gives the seconds until a refused client should come back."""
 
     def __init__(self, max_bytes: int, retry_after: Callable[[], int]) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._retry_after = retry_after
         self.bytes = 0
 
@@ -31,12 +31,12 @@ class UploadSpace:
             self.bytes -= held.bytes
 
     def take(self, count: int) -> None:
-        if self.bytes + count > self._max_bytes:
+        if self.bytes + count > self.max_bytes:
             raise PublicError(
                 503,
                 "queue_full",
                 f"Uploads of {self.bytes} bytes are in work; with {count} more they would exceed "
-                f"{self._max_bytes}.",
+                f"{self.max_bytes}.",
                 retry_after=self._retry_after(),
             )
         self.bytes += count

@@ -1,0 +1,47 @@
+"""The result of a job in the format that is wanted now."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from ocr_inference.api.ocr.accept import accepted
+from ocr_inference.api.ocr.answer import Answer
+from ocr_inference.api.ocr.schema import Output
+from ocr_inference.errors import PublicError
+from ocr_inference.jobs.model import JobRecord, JobStatus
+from ocr_inference.services import Services
+
+
+async def result_response(
+    request: Request, services: Services, record: JobRecord, output: Output | None
+) -> Response:
+    """As `POST /ocr` would have answered; `output` is other than what the job was sent with.
+
+    Raises `PublicError`: 409 where there is no result, or not yet.
+    """
+    if not record.has_result:
+        raise no_result(record)
+    wanted = output or record.form.output or accepted(request.headers.get("accept", ""))
+    result = await services.jobs.result(record)
+    answer = Answer(result.about, result.pages, frozenset(record.form.include))
+    deadline = time.monotonic() + services.settings.sync_timeout_s
+    async with services.jobs.document(record) as document:
+        written = await services.outputs.write(wanted, answer, document, record.client, deadline)
+    return written.response(result.about)
+
+
+def no_result(record: JobRecord) -> PublicError:
+    if record.error is not None:
+        error = record.error
+        return PublicError(
+            409,
+            "job_failed",
+            f"The job failed: {error.message}",
+            error={"code": error.code, "message": error.message, **error.details},
+        )
+    if record.status in (JobStatus.CANCELLED, JobStatus.CANCELLING):
+        return PublicError(409, "job_cancelled", "The job was cancelled.")
+    return PublicError(409, "job_not_finished", "The job is not finished yet.", retry_after=1)

@@ -1,0 +1,74 @@
+"""The job routes on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ocr_inference.jobs.model import JobRecord
+
+Status = Literal[
+    "queued",
+    "running",
+    "succeeded",
+    "partial",
+    "failed",
+    "cancelling",
+    "cancelled",
+    "expired",
+]
+
+
+class JobErrorBody(BaseModel):
+    code: str
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class JobLinks(BaseModel):
+    self: str
+    result: str
+    events: str
+
+
+class Job(BaseModel):
+    """A document that is read while nobody waits. `partial`: some pages failed, and say why."""
+
+    id: str
+    status: Status
+    queue_position: int | None = Field(
+        description="Jobs before this one, while it waits on the replica that answers."
+    )
+    pages_done: int
+    pages_total: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None = Field(description="When it is removed, once it is finished.")
+    error: JobErrorBody | None = None
+    links: JobLinks
+
+
+def job_body(record: JobRecord, position: int | None) -> Job:
+    error = record.error
+    return Job(
+        id=record.id,
+        status=record.status.value,
+        queue_position=position,
+        pages_done=record.pages_done,
+        pages_total=record.pages_total,
+        created_at=record.created_at,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        expires_at=record.expires_at,
+        error=error
+        and JobErrorBody(code=error.code, message=error.message, details=error.details or None),
+        links=job_links(record.id),
+    )
+
+
+def job_links(job: str) -> JobLinks:
+    own = f"/v1/jobs/{job}"
+    return JobLinks(self=own, result=f"{own}/result", events=f"{own}/events")

@@ -1,0 +1,147 @@
+"""What a replica does for the jobs of all: its heartbeat, jobs without a replica, old jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection
+from datetime import timedelta
+from typing import Protocol
+
+from ocr_inference.jobs.lease import HEARTBEAT_S, STALE_S, Heartbeats
+from ocr_inference.jobs.ledger import ACTIVE, Held, Ledger, cancel_key
+from ocr_inference.jobs.model import JobStatus, cancelled, utc_now
+from ocr_inference.sinks.base import StoreFailed
+
+log = logging.getLogger("ocr_inference.jobs")
+
+_EXPIRE_S = 60.0
+_EXPIRE_AT_ONCE = 500
+_FORGET_REPLICA_S = 4 * STALE_S
+
+
+class Host(Protocol):
+    """The replica, as far as the keeper needs it."""
+
+    @property
+    def replica(self) -> str: ...
+
+    def has(self, job: str) -> bool: ...
+
+    def can_take(self) -> bool:
+        """It would get on with a job."""
+        ...
+
+    def take(self, held: Held) -> None:
+        """A job that is this replica's now."""
+        ...
+
+    async def cancel_here(self, jobs: Collection[str]) -> None: ...
+
+    async def report(self) -> None:
+        """Write how far the running jobs are."""
+        ...
+
+
+class Keeper:
+    def __init__(self, ledger: Ledger, host: Host, ttl: timedelta) -> None:
+        self._ledger = ledger
+        self._host = host
+        self._ttl = ttl
+        self._heartbeats = Heartbeats()
+        self._owners: dict[str, str] = {}
+        self._beats = 0
+        self._introduced = asyncio.Lock()
+        self._leaving = False
+
+    async def introduce(self) -> None:
+        """Before the first job is ours: whose owner has no heartbeat would seem to be nobody's."""
+        async with self._introduced:
+            if self._beats == 0:
+                await self._ledger.introduce(self._host.replica)
+                self._beats = 1
+
+    async def leave(self) -> None:
+        self._leaving = True
+        await self._ledger.stop_beating(self._host.replica)
+
+    async def run(self) -> None:
+        """For ever; a store that is down is tried again."""
+        shared = (
+            (_every(HEARTBEAT_S, self._beat), _every(HEARTBEAT_S, self.look))
+            if self._ledger.objects.shared
+            else ()
+        )
+        often = min(_EXPIRE_S, self._ttl.total_seconds())
+        await asyncio.gather(
+            *shared, _every(HEARTBEAT_S, self._host.report), _every(often, self._expire)
+        )
+
+    async def _beat(self) -> None:
+        if not self._leaving:
+            await self.introduce()
+            self._beats += 1
+            await self._ledger.beat(self._host.replica, self._beats)
+
+    async def look(self) -> None:
+        """Stop what is to be cancelled, and take over the jobs of replicas that are gone."""
+        if self._leaving:
+            return
+        self._heartbeats.observe(await self._ledger.heartbeats(), time.monotonic())
+        jobs, unwanted = await self._ledger.active()
+        await self._host.cancel_here(unwanted)
+        self._owners = {job: self._owners[job] for job in jobs if job in self._owners}
+        others = [job for job in jobs if not self._host.has(job) and not self._kept(job)]
+        random.shuffle(others)  # so that two replicas do not try for the same one
+        found = await asyncio.gather(*map(self._consider, others), return_exceptions=True)
+        for error in found:
+            if isinstance(error, Exception):
+                log.warning("a job was not taken over: %s", error)
+        await self._forget_replicas()
+
+    def _kept(self, job: str) -> bool:
+        """Another replica has the job and lives."""
+        owner = self._owners.get(job, "")
+        return owner != self._host.replica and self._heartbeats.lives(owner, time.monotonic())
+
+    async def _consider(self, job: str) -> None:
+        held = await self._ledger.read(job)
+        if held is None or held.record.finished:  # whoever ended it did not come so far
+            await self._ledger.objects.delete(ACTIVE + job, cancel_key(job))
+            return
+        self._owners[job] = held.record.owner
+        if self._kept(job) or self._host.has(job):
+            return
+        if held.record.status is JobStatus.CANCELLING:
+            await self._ledger.finish(cancelled(held.record, self._ttl), held.tag)
+            return
+        if not self._host.can_take():
+            return
+        await self.introduce()
+        taken = await self._ledger.claim(held, self._host.replica)
+        if taken is not None:
+            log.info("job taken over", extra={"job": job})
+            self._host.take(taken)
+
+    async def _forget_replicas(self) -> None:
+        still = self._heartbeats.still_for(time.monotonic())
+        gone = [replica for replica, seconds in still.items() if seconds > _FORGET_REPLICA_S]
+        if gone:
+            await self._ledger.stop_beating(*gone)
+
+    async def _expire(self) -> None:
+        while await self._ledger.expire(utc_now(), self._ttl, _EXPIRE_AT_ONCE) == _EXPIRE_AT_ONCE:
+            pass
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except StoreFailed as error:
+            log.warning("the jobs' store is down: %s", error)
+        except Exception:
+            log.exception("the jobs were not looked after")
+        await asyncio.sleep(seconds)

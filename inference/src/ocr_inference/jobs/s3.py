@@ -1,0 +1,73 @@
+"""Jobs in the bucket, where every replica sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ocr_inference.jobs.store import ABSENT, Changed, Storage
+from ocr_inference.metrics import Metrics
+from ocr_inference.sinks.base import STORE_DEADLINE_S, THREADS, Place, StoreFailed
+from ocr_inference.sinks.bucket import Bucket
+
+log = logging.getLogger("ocr_inference.jobs")
+
+T = TypeVar("T")
+
+_SMALL_S = 8.0
+"""For what is not a document. Longer than this, and the next heartbeat is due."""
+
+
+class BucketObjects:
+    storage: Storage = "s3"
+    shared = True
+
+    def __init__(self, bucket: Bucket, metrics: Metrics) -> None:
+        self._bucket = bucket
+        self._place = Place("S3", metrics.s3_operations, "jobs")
+        # One more would be refused by the place, as a sign that it hangs.
+        self._room = asyncio.Semaphore(THREADS)
+
+    @property
+    def conditional(self) -> bool:
+        return self._bucket.conditional
+
+    def distrust(self) -> None:
+        if self._bucket.conditional:
+            log.info("this S3 endpoint does not keep the conditions of writes")
+        self._bucket.conditional = False
+
+    async def put(self, key: str, body: bytes, tag: str | None = None) -> str:
+        match = None if tag == ABSENT else tag
+        work = partial(self._bucket.put, key, body, absent=tag == ABSENT, match=match)
+        return await self._ask("put", work, _SMALL_S if len(body) < 1 << 20 else STORE_DEADLINE_S)
+
+    async def get(self, key: str) -> tuple[bytes, str] | None:
+        return await self._ask("get", partial(self._bucket.get, key), STORE_DEADLINE_S)
+
+    async def list(self, prefix: str, limit: int = 10_000) -> dict[str, str]:
+        return await self._ask("list", partial(self._bucket.list, prefix, limit), _SMALL_S)
+
+    async def delete(self, *keys: str) -> None:
+        await self._ask("delete", partial(self._bucket.delete, *keys), _SMALL_S)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        work = partial(self._bucket.put, key, path, "application/octet-stream")
+        await self._ask("put", work, STORE_DEADLINE_S)
+
+    async def get_file(self, key: str, path: Path) -> bool:
+        return await self._ask("get", partial(self._bucket.download, key, path), STORE_DEADLINE_S)
+
+    async def _ask(self, operation: str, work: Callable[[], T], within: float) -> T:
+        async with self._room:
+            try:
+                return await self._place.ask(work, within, operation)
+            except (StoreFailed, Changed):
+                raise
+            except Exception as error:
+                log.warning("%s failed: %s", operation, error)
+                raise StoreFailed("S3 did not answer as it should.") from error

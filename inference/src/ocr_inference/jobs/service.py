@@ -1,0 +1,434 @@
+"""The jobs as a client sees them, on whichever replica it asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from ocr_inference.api.ocr.schema import OcrForm
+from ocr_inference.errors import PublicError
+from ocr_inference.jobs.backlog import Backlog, Waiting
+from ocr_inference.jobs.keeper import Keeper
+from ocr_inference.jobs.ledger import Held, Ledger, Promise, promise_key
+from ocr_inference.jobs.live import Live, Stop
+from ocr_inference.jobs.local import LocalObjects
+from ocr_inference.jobs.model import (
+    Input,
+    JobRecord,
+    JobStatus,
+    cancelled,
+    is_id,
+    new_id,
+    utc_now,
+)
+from ocr_inference.jobs.result import JobResult
+from ocr_inference.jobs.runner import Runner
+from ocr_inference.jobs.store import Changed, Storage
+from ocr_inference.metrics import Metrics
+from ocr_inference.reading.request import Document
+from ocr_inference.sinks.base import StoreFailed
+
+log = logging.getLogger("ocr_inference.jobs")
+
+MAX_RUNNING = 4
+"""On one replica. Their pages share the queue with everybody's, so this is not what makes a server
+fast; it is enough to have pages of another job at hand while one is stored."""
+
+POLL_S = 1.0
+"""How often a job that runs elsewhere is looked at for a client that waits."""
+
+_CANCEL_S = 5.0
+_LEAVE_S = 15.0
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A document that is to be read as a job. `key` is the client's `Idempotency-Key`."""
+
+    client: str
+    form: OcrForm
+    document: Document
+    page_count: int
+    pages: int
+    fresh: bool = False
+    key: str | None = None
+
+
+class Jobs:
+    """Every method that a route calls raises `PublicError`: 404 job_not_found, 410 job_expired,
+    503 storage_unavailable, and what its own words say."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        runner: Runner,
+        backlog: Backlog,
+        metrics: Metrics,
+        can_take: Callable[[], bool],
+        in_flight: Callable[[], AbstractContextManager[None]],
+        local_bytes: int,
+    ) -> None:
+        """`can_take`: this replica would get on with another's job. `in_flight`: held while a drain
+        is to wait. `local_bytes`: of all jobs on this disk, where they are on it."""
+        self.replica = new_id()
+        self._ledger = ledger
+        self._runner = runner
+        self._backlog = backlog
+        self._can_take = can_take
+        self._in_flight = in_flight
+        self._local_bytes = local_bytes
+        self._keeper = Keeper(ledger, self, runner.ttl)
+        self._live: dict[str, Live] = {}
+        self._drains: dict[str, ExitStack] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._leaving = False
+        metrics.jobs.labels("queued").set_function(lambda: len(backlog))
+        metrics.jobs.labels("running").set_function(lambda: len(self._running))
+
+    @property
+    def storage(self) -> Storage:
+        return self._ledger.objects.storage
+
+    @property
+    def waiting_pages(self) -> int:
+        """Pages that are still to be read on this replica."""
+        running = (self._live[job].record for job in self._running)
+        return self._backlog.pages + sum(one.pages_total - one.pages_done for one in running)
+
+    @property
+    def closing(self) -> bool:
+        """Whoever follows a job had better ask another replica."""
+        return self._leaving
+
+    async def run(self) -> None:
+        """For ever."""
+        await self._keeper.run()
+
+    async def leave(self) -> None:
+        """This replica ends: others get its jobs at once. Where there are none, it is the drain
+        that waits for the jobs."""
+        if not self._ledger.objects.shared:
+            return
+        self._leaving = True
+        for live in self._live.values():
+            if live.record.id in self._running:
+                live.halt(Stop.RELEASE)
+        waiting = [self._live[job] for job in self._live if job not in self._running]
+        for live in waiting:
+            self._backlog.remove(live.record.id)
+        given = [asyncio.ensure_future(self._runner.release(live)) for live in waiting]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_S):
+                await asyncio.gather(*given, *self._running.values(), return_exceptions=True)
+                await self._keeper.leave()
+
+    # What routes call.
+
+    async def submit(self, order: Order) -> JobRecord:
+        """A new job, or the one that this client's key stands for already.
+
+        Raises `PublicError` 409 idempotency_conflict, 503 queue_full.
+        """
+        with _public():
+            return await self._submit(order)
+
+    def check_room(self, client: str, size: int) -> None:
+        """Refuse before the upload what would be refused after it: 503 queue_full."""
+        self._backlog.check(client, size)
+
+    async def find(self, job: str, client: str) -> JobRecord:
+        """A job of this client's."""
+        with _public():
+            return await self._find(job, client)
+
+    def live(self, job: str) -> Live | None:
+        """The job where it is unfinished and this replica's."""
+        return self._live.get(job)
+
+    def position(self, job: str) -> int | None:
+        """How many jobs are before it, where it waits here."""
+        return self._backlog.position(job, self._per_client())
+
+    def seconds_left(self, record: JobRecord) -> int:
+        """About when to ask again."""
+        ahead = self._backlog.pages if record.status is JobStatus.QUEUED else 0
+        return self._backlog.seconds(ahead + record.pages_total - record.pages_done)
+
+    async def wait(self, job: str, client: str, seconds: float) -> JobRecord:
+        """The job when its state or progress has changed, at the latest after so many seconds."""
+        before = await self.find(job, client)
+        now = before
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not now.finished and _seen(now) == _seen(before):
+                    await self.next_change(job)
+                    now = await self.find(job, client)
+        return now
+
+    async def wait_finished(self, job: str, client: str, seconds: float) -> JobRecord:
+        """The job when it is finished, at the latest after so many seconds."""
+        now = await self.find(job, client)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not now.finished:
+                    await self.next_change(job)
+                    now = await self.find(job, client)
+        return now
+
+    async def next_change(self, job: str) -> None:
+        """Until it may be worth looking at the job again."""
+        live = self._live.get(job)
+        await (asyncio.sleep(POLL_S) if live is None else live.changed())
+
+    async def result(self, record: JobRecord) -> JobResult:
+        """What was read, for a record that has a result."""
+        with _public():
+            found = await self._ledger.result(record.id)
+        if found is None:
+            raise _expired()
+        return found
+
+    @asynccontextmanager
+    async def document(self, record: JobRecord) -> AsyncIterator[Document]:
+        """The job's input on this disk."""
+        live = self._live.get(record.id)
+        sent = record.input
+        if live is not None and live.document is not None:
+            # Linked, because the job may end meanwhile.
+            path = self._runner.workspace.new_path(".input")
+            try:
+                path.hardlink_to(live.document)
+                yield Document(path, sent.name, sent.size, sent.sha256)
+            finally:
+                path.unlink(missing_ok=True)
+            return
+        with self._runner.uploads.reserve(sent.size), self._runner.workspace.file(".input") as path:
+            with _public():
+                found = await self._ledger.document(record.id, path)
+            if not found:
+                raise _expired()
+            yield Document(path, sent.name, sent.size, sent.sha256)
+
+    async def cancel(self, job: str, client: str) -> JobRecord | None:
+        """Stop the job; one that is finished is deleted (None).
+
+        Raises `PublicError` 409 job_not_cancellable where it finished just now.
+        """
+        with _public():
+            record = await self._find(job, client)
+            if record.finished:
+                await self._ledger.remove(record)
+                return None
+            live = self._live.get(job)
+            if live is None:
+                return await self._cancel_elsewhere(job)
+            if self._backlog.remove(job):
+                await self._runner.cancel(live)
+                self._forget(live)
+            elif live.halt(Stop.CANCEL):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_CANCEL_S):
+                        await live.ended.wait()
+            else:
+                raise _not_cancellable()
+            return live.record
+
+    # What the keeper calls.
+
+    def has(self, job: str) -> bool:
+        return job in self._live or job in self._backlog
+
+    def can_take(self) -> bool:
+        return not self._leaving and self._can_take()
+
+    def take(self, held: Held) -> None:
+        record = held.record
+        self._backlog.put(Waiting(record.id, record.client, record.input.size, record.pages_total))
+        self._own(held)
+
+    async def cancel_here(self, jobs: Collection[str]) -> None:
+        for live in [self._live[job] for job in jobs if job in self._live]:
+            if self._backlog.remove(live.record.id):
+                self._forget(live)  # whoever asked has written its record
+            else:
+                live.halt(Stop.CANCEL)
+
+    async def report(self) -> None:
+        for job in list(self._running):
+            if (live := self._live.get(job)) is not None:
+                await self._runner.report(live)
+        objects = self._ledger.objects
+        if isinstance(objects, LocalObjects):
+            while objects.used_bytes > self._local_bytes:
+                if not await self._ledger.expire_oldest(utc_now(), self._runner.ttl):
+                    break
+
+    # The rest.
+
+    async def _submit(self, order: Order) -> JobRecord:
+        promise = None
+        if order.key is not None:
+            name = promise_key(order.client, order.key)
+            promise = Promise(new_id(), _content(order))
+            if (kept := await self._promised(name, promise, order.client)) is not None:
+                return kept
+        sent = order.document
+        record = JobRecord(
+            id=promise.job if promise else new_id(),
+            client=order.client,
+            form=order.form,
+            fresh=order.fresh,
+            input=Input(
+                name=sent.name, size=sent.size, sha256=sent.sha256, page_count=order.page_count
+            ),
+            pages_total=order.pages,
+            owner="" if self._leaving else self.replica,
+            created_at=utc_now(),
+            idempotency=name if promise else None,
+        )
+        self._backlog.check(order.client, sent.size)
+        self._backlog.put(Waiting(record.id, record.client, sent.size, order.pages, ready=False))
+        try:
+            await self._keeper.introduce()
+            held = await self._ledger.create(record, sent.path)
+            if promise is not None:
+                kept = await self._promise(name, promise, order.client)
+                if kept is not None:
+                    await self._ledger.remove(record)
+                    self._backlog.remove(record.id)
+                    return kept
+        except BaseException:
+            self._backlog.remove(record.id)
+            raise
+        if self._leaving:  # any other replica takes it
+            self._backlog.remove(record.id)
+            if record.owner:
+                await self._runner.release(Live(held))
+        else:
+            self._own(held)
+        return record
+
+    async def _promised(self, name: str, promise: Promise, client: str) -> JobRecord | None:
+        """The job that the key stands for."""
+        made = await self._ledger.promise(name)
+        return None if made is None else await self._kept(name, made, promise, client)
+
+    async def _promise(self, name: str, promise: Promise, client: str) -> JobRecord | None:
+        """Let the key stand for our job; the other job where another request was faster."""
+        made = await self._ledger.make_promise(name, promise)
+        return None if made == promise else await self._kept(name, made, promise, client)
+
+    async def _kept(
+        self, name: str, made: Promise, promise: Promise, client: str
+    ) -> JobRecord | None:
+        if made.content != promise.content:
+            raise PublicError(
+                409, "idempotency_conflict", "This Idempotency-Key was used for something else."
+            )
+        try:
+            return await self._find(made.job, client)
+        except PublicError:  # it is gone, and only its key was left
+            await self._ledger.drop_promise(name)
+            return None
+
+    async def _find(self, job: str, client: str) -> JobRecord:
+        live = self._live.get(job)
+        if live is not None:
+            record: JobRecord | None = live.record
+        else:
+            held = await self._ledger.read(job) if is_id(job) else None
+            record = None if held is None else held.record
+        if record is None or record.client != client:
+            raise PublicError(404, "job_not_found", "There is no such job.")
+        if record.status is JobStatus.EXPIRED or record.expired(utc_now()):
+            raise _expired()
+        return record
+
+    async def _cancel_elsewhere(self, job: str) -> JobRecord:
+        for _ in range(_TRIES):
+            held = await self._ledger.read(job)
+            if held is None or held.record.finished:
+                break
+            record = held.record
+            if record.status is JobStatus.CANCELLING:
+                return record
+            try:
+                if record.status is JobStatus.QUEUED:
+                    ended = cancelled(record, self._runner.ttl)
+                    return (await self._ledger.finish(ended, held.tag)).record
+                await self._ledger.ask_to_cancel(job)
+                return (await self._ledger.write(record.to(JobStatus.CANCELLING), held.tag)).record
+            except Changed:
+                continue
+        raise _not_cancellable()
+
+    def _own(self, held: Held) -> None:
+        live = Live(held)
+        job = held.record.id
+        self._live[job] = live
+        drain = self._drains[job] = ExitStack()
+        if not self._ledger.objects.shared:
+            drain.enter_context(self._in_flight())
+        self._backlog.ready(job)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Begin what may be begun."""
+        while not self._leaving and len(self._running) < MAX_RUNNING:
+            job = self._backlog.take(self._per_client())
+            if job is None:
+                return
+            self._running[job] = asyncio.create_task(self._drive(self._live[job]))
+
+    async def _drive(self, live: Live) -> None:
+        try:
+            await self._runner.run(live)
+        except Exception:
+            # Its record stands, and in a shared store some replica takes it up again.
+            log.exception("a job stopped", extra={"job": live.record.id})
+        finally:
+            del self._running[live.record.id]
+            self._forget(live)
+            self._fill()
+
+    def _forget(self, live: Live) -> None:
+        del self._live[live.record.id]
+        self._drains.pop(live.record.id).close()
+        live.end()
+
+    def _per_client(self) -> Counter[str]:
+        return Counter(self._live[job].record.client for job in self._running)
+
+
+def _seen(record: JobRecord) -> tuple[JobStatus, int]:
+    return record.status, record.pages_done
+
+
+def _content(order: Order) -> str:
+    told = f"{order.document.sha256} {order.form.model_dump_json()}"
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _public() -> Iterator[None]:
+    try:
+        yield
+    except StoreFailed as error:
+        raise PublicError(
+            503, "storage_unavailable", f"The jobs are not reachable. {error}", retry_after=10
+        ) from error
+
+
+def _expired() -> PublicError:
+    return PublicError(410, "job_expired", "The job is finished and was removed after its time.")
+
+
+def _not_cancellable() -> PublicError:
+    return PublicError(409, "job_not_cancellable", "The job has finished just now.")
