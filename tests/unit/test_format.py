@@ -103,6 +103,7 @@ def test_the_body_has_a_result_for_every_line() -> None:
         },
     ]
     (only,) = body["pages"]
+    assert only["confidence_source"] == "engine"
     assert only["blocks"] == [
         {"id": 1, "type": "text", "bbox": [0, 2, 50, 22], "text": "one\ntwo", "confidence": 1.0}
     ]

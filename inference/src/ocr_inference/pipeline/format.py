@@ -64,6 +64,8 @@ def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
         "dpi": page.dpi,
         "status": page.status.value,
     }
+    if page.text is not None:
+        body["confidence_source"] = page.text.confidence_source.value
     if page.error is not None:
         body["error"] = page.error
     if "blocks" in include:

@@ -96,13 +96,17 @@ function updateEntry(reading) {
   say(reading.entry.lastChild, briefOf(reading));
   reading.entry.dataset.phase = reading.phase;
   const share = progressOf(reading);
-  reading.entry.style.setProperty("--share", share === null ? "0%" : `${share * 100}%`);
+  reading.entry.style.setProperty("--share", share ?? 0);
 }
 
 function look(reading) {
   for (const other of readings) other.entry.removeAttribute("aria-current");
   reading.entry.setAttribute("aria-current", "true");
   showDocument(reading);
+  // On a phone the document is below what was touched.
+  if (byId("document").getBoundingClientRect().top > innerHeight / 2) {
+    byId("document").scrollIntoView({ block: "start" });
+  }
 }
 
 function prepareIntake() {

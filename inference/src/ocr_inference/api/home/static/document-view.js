@@ -2,8 +2,8 @@
 
 import { Problem, Unreachable } from "./client.js";
 import { button, byId, copyText, el, roving, say, show } from "./dom.js";
-import { forgetPage, preparePage, showPage, textOf } from "./page-view.js";
-import { advise } from "./problems.js";
+import { forgetPage, preparePage, showPage, textOf, zoom } from "./page-view.js";
+import { advise, remedies } from "./problems.js";
 import { facts } from "./server-status.js";
 import { bytes, counted, progressOf, statusOf } from "./words.js";
 
@@ -11,6 +11,8 @@ const FORMATS = [
   ["json", "JSON", ".json"], ["text", "Text", ".txt"], ["markdown", "Markdown", ".md"],
   ["hocr", "hOCR", ".hocr"], ["alto", "ALTO", ".alto.xml"], ["pdf", "Searchable PDF", ".ocr.pdf"],
 ];
+
+const REMEDIES = { options: "Options", again: "Try again", other: "Another file" };
 
 const ACTIVE = new Set(["turn", "uploading", "retry", "key", "offline", "queued", "reading"]);
 
@@ -28,6 +30,8 @@ export function prepareDocument({ again, chooseOther }) {
     byId("document-name").focus();
   });
   byId("again").addEventListener("click", () => again(reading));
+  byId("smaller").addEventListener("click", () => zoom(-1));
+  byId("larger").addEventListener("click", () => zoom(1));
   byId("previous").addEventListener("click", () => turn(-1));
   byId("next").addEventListener("click", () => turn(1));
   roving(byId("strip"), "button", (item) => select(Number(item.dataset.page)));
@@ -115,6 +119,7 @@ function select(wanted) {
     else item.removeAttribute("aria-current");
     item.tabIndex = current ? 0 : -1;
   }
+  byId("copy").disabled = tab === "markdown" ? !markdown : !reading.pages.has(number);
   showPage(reading, number, tab, markdown);
 }
 
@@ -179,18 +184,15 @@ function failure(problem) {
   const { title, advice } = advise(problem);
   const limit = problem.details?.limit ?? (problem.code === "file_too_large"
     ? facts.limits.max_upload_bytes : null);
-  const options = ["too_many_pages", "too_many_pixels", "invalid_pages", "invalid_field",
-    "unsupported_option", "unsupported_language", "deadline_exceeded"].includes(problem.code);
   const inner = [
     el("h3", {}, title),
     problem.message ? el("p", {}, problem.message) : null,
     limit ? el("p", {}, `This one has ${bytes(reading.file.size)}; at most ${bytes(limit)} are allowed.`)
       : null,
     el("p", {}, advice),
-    el("div", { class: "actions" },
-      el("button", { type: "button", class: "button strong", "data-do": "again" }, "Try again"),
-      options ? el("button", { type: "button", class: "button", "data-do": "options" }, "Options") : null,
-      el("button", { type: "button", class: "button", "data-do": "other" }, "Another file")),
+    el("div", { class: "actions" }, ...remedies(problem).map((name, index) =>
+      el("button", { type: "button", class: index ? "button" : "button strong", "data-do": name },
+        REMEDIES[name]))),
   ];
   const marks = [problem.code, problem.status || null,
     problem.requestId ? `request ${problem.requestId}` : null].filter(Boolean).join(" · ");

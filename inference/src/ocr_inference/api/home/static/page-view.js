@@ -10,8 +10,11 @@ const LEVELS = [
   { name: "poor", from: 0, words: "unsure: below 70 %" },
 ];
 
+const ZOOMS = [1, 1.5, 2, 3];
+
 let lines = [];
 let shown = null;
+let zoomed = 0;
 
 export function preparePage() {
   const stage = byId("stage");
@@ -44,6 +47,23 @@ export function showPage(reading, number, tab, markdown) {
   drawBoxes(page);
   showLegend(page);
   showPane(reading, page, tab, markdown);
+}
+
+/** One step larger or smaller; what is in the middle stays there. */
+export function zoom(by) {
+  zoomed = Math.max(0, Math.min(ZOOMS.length - 1, zoomed + by));
+  const stage = byId("stage");
+  const [x, y] = [(stage.scrollLeft + stage.clientWidth / 2) / stage.scrollWidth,
+    (stage.scrollTop + stage.clientHeight / 2) / stage.scrollHeight];
+  applyZoom();
+  stage.scrollLeft = x * stage.scrollWidth - stage.clientWidth / 2;
+  stage.scrollTop = y * stage.scrollHeight - stage.clientHeight / 2;
+}
+
+function applyZoom() {
+  if (byId("stage").firstChild) byId("stage").firstChild.style.width = `${ZOOMS[zoomed] * 100}%`;
+  byId("smaller").disabled = zoomed === 0;
+  byId("larger").disabled = zoomed === ZOOMS.length - 1;
 }
 
 export function forgetPage() {
@@ -81,6 +101,7 @@ function showPicture(reading, number, page) {
     const holder = el("div", { class: "page" }, image);
     stage.replaceChildren(holder);
     stage.scrollTop = 0;
+    applyZoom();
     loadPicture(reading, number, image, holder);
   }
   const holder = stage.firstChild;

@@ -63,5 +63,17 @@ export function advise(problem) {
   return { title, advice };
 }
 
+const BY_OPTIONS = new Set(["too_many_pages", "too_many_pixels", "invalid_pages", "invalid_field",
+  "unsupported_option", "unsupported_language"]);
+const BY_ANOTHER_FILE = new Set(["unsupported_media_type", "file_too_large", "empty_file",
+  "decode_failed", "encrypted_pdf", "file_unreadable"]);
+
+/** What to offer, the best first: `options`, `again`, `other`. */
+export function remedies(problem) {
+  if (BY_OPTIONS.has(problem.code)) return ["options", "other"];
+  if (BY_ANOTHER_FILE.has(problem.code)) return ["other"];
+  return ["again", "other"];
+}
+
 /** Whether waiting helps, so that it is tried again without being asked. */
 export const passes = (problem) => problem.status === 429 || problem.status === 503;

@@ -166,7 +166,6 @@ export class Reading extends EventTarget {
     this.job = { ...this.job, ...job };
     this.problem = null;
     this.total = job.pages_total ?? this.total;
-    this.warnings = job.warnings ?? this.warnings;
     const phase = {
       queued: "queued", running: "reading", cancelling: "reading", succeeded: "done",
       partial: "partial", failed: "failed", cancelled: "cancelled", expired: "failed",
@@ -175,10 +174,25 @@ export class Reading extends EventTarget {
       const { code = "job_expired", message = "", details } = job.error ?? {};
       this.problem = new Problem(0, code, message, { details });
     }
+    if (phase === "done" || phase === "partial") this.#learnWarnings();
     if (ENDED.has(phase) && this.seconds === null) {
       this.seconds = elapsed(this.job) ?? (performance.now() - this.began) / 1000;
     }
     this.#enter(phase ?? this.phase);
+  }
+
+  /** They are in the JSON answer, which is large: a header of a small one tells if there are any. */
+  async #learnWarnings() {
+    const path = `v1/jobs/${this.job.id}/result`;
+    try {
+      const told = await ask(`${path}?output=text`);
+      if (!told.headers.get("X-OCR-Warnings")) return;
+      const { warnings } = await (await ask(`${path}?output=json`)).json();
+      this.warnings = warnings;
+      this.#changed();
+    } catch {
+      // The downloads say what is wrong, if anything is.
+    }
   }
 
   /** Again and again while it is a matter of waiting. */

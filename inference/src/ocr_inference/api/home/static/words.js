@@ -1,10 +1,10 @@
 // Sentences and numbers as people read them.
 
 export function bytes(count) {
-  if (count < 1000) return `${count} B`;
-  const units = ["kB", "MB", "GB"];
-  let [value, at] = [count / 1000, 0];
-  while (value >= 999.5 && at < units.length - 1) [value, at] = [value / 1000, at + 1];
+  if (count < 1024) return `${count} B`;
+  const units = ["KiB", "MiB", "GiB"];
+  let [value, at] = [count / 1024, 0];
+  while (value >= 1023.5 && at < units.length - 1) [value, at] = [value / 1024, at + 1];
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[at]}`;
 }
 
@@ -35,17 +35,17 @@ export function statusOf(reading, title) {
         + (reading.retryAt ? `Next attempt in ${secondsUntil(reading.retryAt)} s` : "Trying again…");
     case "key": return "Waits for a key";
     case "queued":
-      return reading.job?.queue_position > 1
-        ? `In the queue: ${counted(reading.job.queue_position - 1, "document")} before it`
+      return reading.job?.queue_position
+        ? `In the queue: ${counted(reading.job.queue_position, "document")} before it`
         : "Next in the queue";
     case "reading":
       return total ? `Reading: ${pages.size} of ${counted(total, "page")}` : "Reading";
     case "done": return `Read: ${counted(pages.size, "page")} in ${duration(reading.seconds)}`;
     case "partial":
-      return `Read: ${counted(pages.size - failed, "page")} of ${total ?? pages.size}; ${failed} failed`;
+      return `Read: ${pages.size - failed} of ${counted(total ?? pages.size, "page")}; ${failed} failed`;
     case "cancelled":
       return pages.size ? `Cancelled after ${counted(pages.size, "page")}` : "Cancelled";
-    default: return title ?? "Failed";
+    default: return "Not read";
   }
 }
 
@@ -62,7 +62,7 @@ export function briefOf(reading) {
     case "done": return counted(pages.size, "page");
     case "partial": return `${reading.failedPages.length} of ${counted(total ?? pages.size, "page")} failed`;
     case "cancelled": return "cancelled";
-    default: return "failed";
+    default: return "not read";
   }
 }
 
