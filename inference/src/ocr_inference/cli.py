@@ -1,4 +1,4 @@
-"""`ocr-inference serve` and `ocr-inference read FILE`.
+"""The command line: `serve`, `read`, `bench` and `fetch`.
 
 Imports are late on purpose: the engine child is started before the HTTP libraries are imported.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -48,13 +48,47 @@ def serve() -> None:
 
 @app.command()
 def read(
-    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)],
-    output: Annotated[Literal["text", "markdown", "json"], typer.Option()] = "text",
+    names: Annotated[
+        list[str], typer.Argument(help="Files, folders and patterns such as 'scans/**/*.png'.")
+    ],
+    output: Annotated[
+        Literal["text", "markdown", "json", "hocr", "alto", "pdf"], typer.Option()
+    ] = "text",
+    to: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Folder for one file of each document."),
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Write over files that are there.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option(help="Leave out documents whose output is there.")
+    ] = False,
+    pages: Annotated[str | None, typer.Option(help="Pages to read, as in 1-3,7.")] = None,
+    dpi: Annotated[
+        int, typer.Option(min=72, max=400, help="Resolution at which PDF pages are rendered.")
+    ] = 200,
+    language: Annotated[
+        list[str] | None, typer.Option(help="ISO 639-1 code, repeatable; wins over OCR_LANGUAGES.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="paddleocr-vl, pp-ocr or tesseract; wins over OCR_MODEL.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Engines side by side; by default what fits.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option(help="Show what libraries print.")] = False,
 ) -> None:
     """Read documents without a server and print what they say."""
-    from ocr_inference.read import read_files
+    settings = _settings(
+        **_model(model),
+        languages=",".join(language) if language else None,
+        engine_workers=workers,
+    )
 
-    raise typer.Exit(read_files(files, output, _settings()))
+    from ocr_inference.command.read import read as read_documents
+    from ocr_inference.command.wish import Wish
+
+    wish = Wish(tuple(names), output, to, force, skip_existing, pages, dpi, verbose)
+    raise typer.Exit(read_documents(wish, settings))
 
 
 @app.command()
@@ -83,13 +117,21 @@ def fetch(
     raise typer.Exit(fetch_weights(source, to, sha256, idle_timeout, _settings()))
 
 
-def _settings() -> Settings:
+def _model(name: str | None) -> dict[str, str]:
+    """What `--model` sets: version and backend of the environment are for its own model."""
+    if name is None or name == _settings().model:
+        return {}
+    return {"model": name, "model_version": "", "backend": "native"}
+
+
+def _settings(**flags: Any) -> Settings:
+    """From the environment; a flag that was given wins."""
     from pydantic import ValidationError
 
     from ocr_inference.settings import Settings, settings_sentence
 
     try:
-        return Settings()
+        return Settings(**{name: given for name, given in flags.items() if given is not None})
     except ValidationError as error:
         print(f"ocr-inference: {settings_sentence(error)}", file=sys.stderr)  # noqa: T201
         raise typer.Exit(EXIT_CONFIGURATION) from None

@@ -1,0 +1,107 @@
+"""One document from its file to its output."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocr_inference.api.ocr.answer import Answer, about_reading
+from ocr_inference.command.places import PlaceTaken, write
+from ocr_inference.command.report import Failure
+from ocr_inference.command.room import CLIENT, Room
+from ocr_inference.command.wish import Task, Wish
+from ocr_inference.engine.decoder import Inspection
+from ocr_inference.errors import PublicError
+from ocr_inference.pipeline.page import Page
+from ocr_inference.reading.request import Document, ReadRequest, Watcher
+from ocr_inference.settings import Settings
+
+_DAY_S = 86_400.0
+"""For one document; what hangs is known by the time that other pages take."""
+
+_INCLUDE = frozenset(("blocks", "lines"))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """`body` is for standard output; None where a file was written, or nothing."""
+
+    path: Path
+    pages: int
+    written: bool
+    body: bytes | None
+    failures: tuple[Failure, ...]
+
+
+class DocumentReader:
+    """`found` is told how many pages a document has, `page` each time that one is done."""
+
+    def __init__(
+        self,
+        wish: Wish,
+        settings: Settings,
+        room: Room,
+        found: Callable[[int], None],
+        page: Callable[[], None],
+    ) -> None:
+        self._wish = wish
+        self._settings = settings
+        self._room = room
+        self._found = found
+        self._page = page
+
+    async def read(self, task: Task) -> Done:
+        """Never raises for what is wrong with this document."""
+        failures: list[Failure] = []
+
+        def found(inspection: Inspection) -> None:
+            self._found(len(inspection.page_numbers))
+
+        def page(read: Page) -> None:
+            self._page()
+            if read.error is not None:
+                failures.append(Failure(task.path, read.number, read.error))
+
+        try:
+            return await self._read(task, Watcher(found, page), failures)
+        except PublicError as error:
+            # Where every page failed, each has said so.
+            if not failures:
+                failures.append(Failure(task.path, None, str(error)))
+        except (OSError, PlaceTaken) as error:
+            failures.append(Failure(task.path, None, str(error)))
+        failures.sort(key=lambda failure: failure.page or 0)
+        return Done(task.path, 0, False, None, tuple(failures))
+
+    async def _read(self, task: Task, watcher: Watcher, failures: list[Failure]) -> Done:
+        began = time.monotonic()
+        with task.path.open("rb"):  # a sentence of ours is better than a decoder's
+            size = task.path.stat().st_size
+        document = Document(task.path, task.path.name, size, sha256="")
+        request = ReadRequest(
+            CLIENT,
+            document,
+            began + _DAY_S,
+            pages=self._wish.pages,
+            dpi=self._wish.dpi,
+            # Its checksum is not known, which is what pages are remembered by.
+            fresh=True,
+        )
+        reading = await self._room.read(request, watcher)
+        total_ms = (time.monotonic() - began) * 1000
+        about = about_reading(reading, self._settings.model, self._room.record.model_name, total_ms)
+        # Those that the engine was loaded with, for the formats that name them.
+        about["languages"] = list(self._settings.languages)
+        answer = Answer({"file": str(task.path), **about}, reading.pages, _INCLUDE)
+        written = await self._room.outputs.write(
+            self._wish.output, answer, document, CLIENT, request.deadline
+        )
+        if task.place is not None:
+            await asyncio.to_thread(write, task.place, written.body, self._wish.force)
+        failures.sort(key=lambda failure: failure.page or 0)
+        body = written.body if task.place is None else None
+        pages = sum(page.error is None for page in reading.pages)
+        return Done(task.path, pages, True, body, tuple(failures))

@@ -1,0 +1,151 @@
+"""`ocr-inference read`: documents read on this machine, without a server.
+
+The server's own parts do the work, so a document says the same here and there, and one that kills
+or hangs a decoder or an engine costs its page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from rich.progress import Progress, TaskID
+
+from ocr_inference.command.caches import cache_dir
+from ocr_inference.command.document import DocumentReader, Done
+from ocr_inference.command.places import PlaceTaken
+from ocr_inference.command.report import Failure, progress, say, tell_failures
+from ocr_inference.command.room import EngineFailed, reading_room
+from ocr_inference.command.streams import own_streams
+from ocr_inference.command.wish import Refused, Task, Wish, plan
+from ocr_inference.engine.cpu import cpu_limit, cpu_threads
+from ocr_inference.settings import Settings
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+"""A document or a page was not read; what could be read was written."""
+EXIT_NOTHING_DONE = 2
+"""The engine, the inputs or the outputs are not as the command wants them."""
+EXIT_INTERRUPTED = 130
+
+
+def read(wish: Wish, settings: Settings) -> int:
+    """Read what `wish` names with the model of `settings`; returns the exit code."""
+    with own_streams(wish.verbose) as (out, err):
+        try:
+            planned = plan(wish, terminal=out.isatty())
+        except (Refused, PlaceTaken) as error:
+            say(err, str(error))
+            return EXIT_NOTHING_DONE
+        for sentence in planned.remarks:
+            say(err, sentence)
+        missing = [Failure(Path(name), None, "There is no such file.") for name in planned.missing]
+        return _Run(wish, settings, out, err, missing).run(planned.tasks)
+
+
+class _Run:
+    """From the tasks to the output, in order."""
+
+    def __init__(
+        self,
+        wish: Wish,
+        settings: Settings,
+        out: BinaryIO,
+        err: TextIO,
+        failures: Sequence[Failure],
+    ) -> None:
+        self._wish = wish
+        self._settings = settings.model_copy(update={"cache_dir": cache_dir(settings)})
+        self._out = out
+        self._err = err
+        self._failures = list(failures)
+        self._pages_found = self._pages_read = self._documents = 0
+        self._named = False
+
+    def run(self, tasks: Sequence[Task]) -> int:
+        self._named = len(tasks) > 1
+        code = EXIT_OK
+        try:
+            if tasks:
+                asyncio.run(self._read(tasks))
+        except EngineFailed as error:
+            say(self._err, f"{self._settings.model} cannot be loaded: {error}")
+            code = EXIT_NOTHING_DONE
+        except BrokenPipeError:  # `| head` has seen enough
+            return EXIT_FAILED
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            code = EXIT_INTERRUPTED
+        tell_failures(self._err, self._failures)
+        if code == EXIT_INTERRUPTED:
+            say(self._err, f"Interrupted: {self._documents} of {len(tasks)} documents were read.")
+        elif code == EXIT_OK and (self._failures or self._wish.to is not None):
+            what = f"{self._pages_read} pages of {self._documents} documents were read"
+            say(self._err, f"{what}, {len(self._failures)} failed.")
+        return code or (EXIT_FAILED if self._failures else EXIT_OK)
+
+    async def _read(self, tasks: Sequence[Task]) -> None:
+        me = asyncio.current_task()
+        assert me is not None  # noqa: S101 - for the type checker
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
+        with progress(self._err) as bar:
+            shown = bar.add_task("reading", total=None)
+            async with reading_room(self._settings, lambda: self._pages_found) as room:
+                reader = DocumentReader(
+                    self._wish,
+                    self._settings,
+                    room,
+                    found=lambda pages: self._found(bar, shown, pages),
+                    page=lambda: bar.advance(shown),
+                )
+                failed = asyncio.ensure_future(room.fail())
+                try:
+                    await self._in_order(reader, deque(tasks), failed)
+                finally:
+                    failed.cancel()
+
+    def _found(self, bar: Progress, shown: TaskID, pages: int) -> None:
+        self._pages_found += pages
+        bar.update(shown, total=self._pages_found)
+
+    async def _in_order(
+        self, reader: DocumentReader, waiting: deque[Task], failed: asyncio.Future[None]
+    ) -> None:
+        """Some documents are begun before those in front of them are done: no core is to wait for
+        the last page of one."""
+        ahead = 2 * cpu_threads(cpu_limit()) + 2
+        begun: deque[asyncio.Task[Done]] = deque()
+        try:
+            while waiting or begun:
+                while waiting and len(begun) < ahead:
+                    begun.append(asyncio.create_task(reader.read(waiting.popleft())))
+                either: set[asyncio.Future[Any]] = {begun[0], failed}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if failed.done():
+                    failed.result()
+                self._take(begun.popleft().result())
+        finally:
+            for task in begun:
+                if task.done() and not task.cancelled() and task.exception() is None:
+                    self._take(task.result())
+                task.cancel()
+            if begun:
+                await asyncio.wait(begun)
+
+    def _take(self, done: Done) -> None:
+        self._failures.extend(done.failures)
+        if not done.written:
+            return
+        self._documents += 1
+        self._pages_read += done.pages
+        if done.body is None:
+            return
+        if self._named and self._wish.output != "json":
+            self._out.write(f"==> {done.path} <==\n".encode())
+        self._out.write(done.body)
+        if self._wish.output != "pdf" and not done.body.endswith(b"\n"):
+            self._out.write(b"\n")
+        self._out.flush()

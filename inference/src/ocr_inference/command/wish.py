@@ -1,0 +1,81 @@
+"""What a command line of `ocr-inference read` asks for, and what there is to do for it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocr_inference.api.ocr.outputs import SUFFIXES
+from ocr_inference.api.ocr.schema import Output
+from ocr_inference.command.inputs import find
+from ocr_inference.command.places import places
+
+_SEVERAL = frozenset(("json", "text", "markdown"))
+"""What several documents may say on one standard output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    names: tuple[str, ...]
+    output: Output = "text"
+    to: Path | None = None
+    force: bool = False
+    skip_existing: bool = False
+    pages: str | None = None
+    dpi: int = 200
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One document, and the file that its output goes to; None for standard output."""
+
+    path: Path
+    place: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    tasks: tuple[Task, ...]
+    missing: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+class Refused(Exception):
+    """Nothing is begun; the sentence says why."""
+
+
+def plan(wish: Wish, terminal: bool) -> Plan:
+    """Raises `Refused`, `PlaceTaken`. `terminal`: standard output is one."""
+    found = find(wish.names, wish.to)
+    inputs = found.inputs
+    if not inputs and not found.missing:
+        raise Refused("There is nothing to read: no document was found.")
+    remarks = []
+    if found.skipped:
+        remarks.append(f"{_count(found.skipped, 'file')} left out: no documents.")
+    if wish.to is None:
+        if wish.output not in _SEVERAL and len(inputs) > 1:
+            raise Refused(f"Several documents as {wish.output} need a folder: --to FOLDER.")
+        if wish.output == "pdf" and terminal:
+            raise Refused("A PDF is not for a terminal: use --to FOLDER, or redirect it to a file.")
+        tasks = [Task(document.path, None) for document in inputs]
+        return Plan(tuple(tasks), found.missing, tuple(remarks))
+    where = places(inputs, wish.to, SUFFIXES[wish.output])
+    there = {place for place in where.values() if os.path.lexists(place)}
+    if there and not wish.force and not wish.skip_existing:
+        more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
+        raise Refused(
+            f"{min(there)}{more} there already: --force writes over what is there, "
+            "--skip-existing leaves it as it is."
+        )
+    if there and wish.skip_existing:
+        remarks.append(f"{_count(len(there), 'document')} left out: read before.")
+        where = {path: place for path, place in where.items() if place not in there}
+    tasks = [Task(path, place) for path, place in where.items()]
+    return Plan(tuple(tasks), found.missing, tuple(remarks))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what} was" if number == 1 else f"{number} {what}s were"
