@@ -108,7 +108,6 @@ def test_include_and_min_confidence_narrow_the_answer(server: OcrServer) -> None
         ({"language": "russian"}, "language"),
         ({"min_confidence": "nan"}, "min_confidence"),
         ({"timeout_s": "1e9"}, "timeout_s"),
-        ({"image_url": "http://169.254.169.254/"}, "image_url"),
         ({"include": "everything"}, "include"),
     ],
 )

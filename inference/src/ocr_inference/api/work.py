@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -15,7 +16,10 @@ from starlette.requests import ClientDisconnect
 
 from ocr_inference.errors import PublicError
 from ocr_inference.reading.admission import Ticket
+from ocr_inference.reading.request import Document
 from ocr_inference.services import Services
+from ocr_inference.sources.space import Reservation
+from ocr_inference.sources.upload import Upload, receive_upload
 
 T = TypeVar("T")
 
@@ -52,6 +56,24 @@ def admitted(request: Request, services: Services) -> Iterator[tuple[str, Ticket
         yield client, ticket
     finally:
         ticket.release()
+
+
+async def receive_form(
+    request: Request, services: Services, path: Path, space: Reservation, deadline: float
+) -> Upload:
+    """The request's multipart form, its document written to `path`. `deadline` is for a document
+    that has to be fetched."""
+
+    async def fetch(url: str) -> Document:
+        return await unless_gone(request, services.urls.fetch(url, path, space, deadline))
+
+    return await receive_upload(
+        request.headers.get("content-type", ""),
+        space.counted(request.stream()),
+        path,
+        services.settings.max_upload_bytes,
+        fetch,
+    )
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import binascii
-import hashlib
 import re
 from pathlib import Path
-from types import TracebackType
 
-from ocr_inference.errors import DISK_FULL, PublicError, storage_full
+from ocr_inference.errors import PublicError
 from ocr_inference.reading.request import Document
-
-NAME = "document"
-"""What a document without a name is called."""
+from ocr_inference.sources.file import NAME, DocumentFile
 
 _PREFIX = re.compile(rb"data:[^,]{0,256};base64,", re.IGNORECASE)
 _LONGEST_PREFIX = 512
@@ -21,45 +17,29 @@ _ALPHABET = bytes.maketrans(b"-_", b"+/")
 _BLANK = b" \t\r\n"
 
 
-class InlineFile:
-    """Writes to `path` what base64 text says. All of it blocks: for a thread.
+class InlineFile(DocumentFile):
+    """Takes base64 text and writes what it says.
 
     Raises `PublicError`: 422 invalid_base64, 413 file_too_large for more than `limit` bytes, 503
     storage_full.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
-        self._path = path
+        super().__init__(path)
         self._limit = limit
-        self._file = path.open("wb")
-        self._digest = hashlib.sha256()
-        self._size = 0
         self._text = b""
         self._started = False
         self._padded = False
 
-    def __enter__(self) -> InlineFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
-    def write(self, text: bytes) -> None:
-        self._text += text
+    def write(self, data: bytes) -> None:
+        self._text += data
         if not self._started and len(self._text) < _LONGEST_PREFIX:
             return
         self._decode(whole=False)
 
-    def finish(self) -> Document:
-        """Everything was written."""
+    def finish(self, name: str = NAME) -> Document:
         self._decode(whole=True)
-        self._file.close()
-        return Document(self._path, NAME, self._size, self._digest.hexdigest())
+        return super().finish(name)
 
     def _decode(self, whole: bool) -> None:
         if not self._started:
@@ -81,24 +61,14 @@ class InlineFile:
         except binascii.Error:
             raise _invalid() from None
         self._padded = text.endswith(b"=")
-        self._keep(data)
-
-    def _keep(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._limit:
+        if self.size + len(data) > self._limit:
             raise PublicError(
                 413,
                 "file_too_large",
                 f"The document exceeds {self._limit} bytes.",
                 limit=self._limit,
             )
-        self._digest.update(data)
-        try:
-            self._file.write(data)
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise storage_full() from error
-            raise
+        super().write(data)
 
 
 def decode(text: str, path: Path, limit: int) -> Document:

@@ -7,9 +7,9 @@ decode child, and has no limit for a file.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,12 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ocr_inference.errors import DISK_FULL, PublicError, storage_full
 from ocr_inference.reading.request import Document
+from ocr_inference.sources.document import Fetch, named_document
+from ocr_inference.sources.file import NAME, DocumentFile
+from ocr_inference.sources.inline import InlineFile
+
+FILE, URL = "file", "image_url"
+"""The parts that a document may come in; a request has one of them."""
 
 MAX_FIELDS = 32
 MAX_FIELD_BYTES = 64 * 1024
@@ -42,47 +48,64 @@ class _Part:
     file_name: str | None = None
     data: bytearray = field(default_factory=bytearray)
 
+    @property
+    def is_source(self) -> bool:
+        return self.file_name is not None or self.name == URL
 
-async def receive_upload(content_type: str, body: AsyncIterator[bytes], path: Path) -> Upload:
-    """Read the whole body. The one part called `file` goes to `path`, the others are fields.
 
-    Raises `PublicError` for a body that is no such form (400, 413, 415, 422), and 503 storage_full.
+async def receive_upload(
+    content_type: str, body: AsyncIterator[bytes], path: Path, limit: int, fetch: Fetch
+) -> Upload:
+    """Read the whole body. The document goes to `path`, from the part called `file` or from what
+    `image_url` says: a `data:` URL with at most `limit` bytes, or a URL to `fetch` it from. The
+    other parts are fields.
+
+    Raises `PublicError` for a body that is no such form (400, 413, 415, 422), 503 storage_full, and
+    what `fetch` raises.
     """
     try:
-        return await _receive(content_type, body, path)
+        return await _receive(content_type, body, path, limit, fetch)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise storage_full() from error
         raise
 
 
-async def _receive(content_type: str, body: AsyncIterator[bytes], path: Path) -> Upload:
+async def _receive(
+    content_type: str, body: AsyncIterator[bytes], path: Path, limit: int, fetch: Fetch
+) -> Upload:
     receiver = _Receiver(_boundary(content_type))
-    digest, size = hashlib.sha256(), 0
-    with await asyncio.to_thread(path.open, "wb") as target:
+    with ExitStack() as stack:
+        file: DocumentFile | None = None
 
-        def keep(data: bytes) -> None:
-            target.write(data)
-            digest.update(data)
+        async def keep() -> DocumentFile:
+            inline = receiver.source == URL
+            opened = file or stack.enter_context(
+                await asyncio.to_thread(InlineFile, path, limit)
+                if inline
+                else await asyncio.to_thread(DocumentFile, path)
+            )
+            await asyncio.to_thread(opened.write, receiver.take_data())
+            return opened
 
         async for chunk in body:
             receiver.feed(chunk)
-            if len(receiver.file_data) >= _WRITE_BYTES:
-                data = receiver.take_file_data()
-                size += len(data)
-                await asyncio.to_thread(keep, data)
-        data = receiver.take_file_data()
-        size += len(data)
-        await asyncio.to_thread(keep, data)
-    receiver.finish()
-    name = clean_name(receiver.file_name)
-    return Upload(Document(path, name, size, digest.hexdigest()), receiver.fields)
+            if len(receiver.data) >= _WRITE_BYTES:
+                file = await keep()
+        receiver.finish()
+        if receiver.source == URL and file is None:
+            source = receiver.take_data().decode("utf-8", "replace").strip()
+            document = await named_document(source, None, path, limit, fetch)
+        else:
+            file = await keep()
+            document = await asyncio.to_thread(file.finish, clean_name(receiver.file_name))
+    return Upload(document, receiver.fields)
 
 
 def clean_name(name: str) -> str:
     """The last part of a client's path, without what could act on a terminal or a shell."""
     base = re.split(r"[/\\]", name)[-1]
-    return _UNSAFE.sub("_", base).strip(". ")[:128] or "document"
+    return _UNSAFE.sub("_", base).strip(". ")[:128] or NAME
 
 
 def _boundary(content_type: str) -> bytes:
@@ -98,13 +121,13 @@ def _boundary(content_type: str) -> bytes:
 
 
 class _Receiver:
-    """Sorts what the parser finds: file bytes aside, fields as text."""
+    """Sorts what the parser finds: the document's bytes or text aside, fields as text."""
 
     def __init__(self, boundary: bytes) -> None:
         self.fields: dict[str, list[str]] = {}
+        self.source: str | None = None
         self.file_name = ""
-        self.file_data = bytearray()
-        self._files = 0
+        self.data = bytearray()
         self._field_count = 0
         self._part = _Part()
         self._header = (bytearray(), bytearray())
@@ -132,15 +155,19 @@ class _Receiver:
         except FormParserError as error:
             raise _malformed() from error
 
-    def take_file_data(self) -> bytes:
-        data, self.file_data = bytes(self.file_data), bytearray()
+    def take_data(self) -> bytes:
+        data, self.data = bytes(self.data), bytearray()
         return data
 
     def finish(self) -> None:
         if not self._ended:
             raise _malformed()
-        if not self._files:
-            raise PublicError(422, "source_missing", "Send the document as the part `file`.")
+        if self.source is None:
+            raise PublicError(
+                422,
+                "source_missing",
+                f"Send the document as the part `{FILE}`, or where it is as `{URL}`.",
+            )
 
     def _on_part_begin(self) -> None:
         self._part = _Part()
@@ -163,24 +190,29 @@ class _Receiver:
         file_name = options.get(b"filename")
         part.file_name = None if file_name is None else file_name.decode("utf-8", "replace")
         if part.file_name is not None:
-            self._begin_file(part.name, part.file_name)
+            if part.name != FILE:
+                raise PublicError(
+                    422, "invalid_field", f"Files are taken as `{FILE}`, not as {part.name!r}."
+                )
+            self.file_name = part.file_name
+        if part.is_source:
+            self._begin_source(part.name)
             return
         self._field_count += 1
         if self._field_count > MAX_FIELDS:
             raise PublicError(400, "invalid_multipart", f"More than {MAX_FIELDS} fields.")
 
-    def _begin_file(self, name: str, file_name: str) -> None:
-        if name != "file":
-            raise PublicError(422, "invalid_field", f"Files are taken as `file`, not as {name!r}.")
-        self._files += 1
-        if self._files > 1:
-            raise PublicError(422, "source_ambiguous", "Send one file a request.")
-        self.file_name = file_name
+    def _begin_source(self, name: str) -> None:
+        if self.source is not None:
+            raise PublicError(
+                422, "source_ambiguous", f"Send one `{FILE}` or one `{URL}` a request."
+            )
+        self.source = name
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
-        if part.file_name is not None:
-            self.file_data.extend(data[start:end])
+        if part.is_source:
+            self.data.extend(data[start:end])
             return
         part.data.extend(data[start:end])
         if len(part.data) > MAX_FIELD_BYTES:
@@ -188,7 +220,7 @@ class _Receiver:
 
     def _on_part_end(self) -> None:
         part = self._part
-        if part.file_name is None:
+        if not part.is_source:
             try:
                 text = bytes(part.data).decode()
             except UnicodeDecodeError as error:

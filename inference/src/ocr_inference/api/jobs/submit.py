@@ -12,12 +12,11 @@ from starlette.requests import ClientDisconnect
 from ocr_inference.api.jobs.results import result_response
 from ocr_inference.api.jobs.schema import job_body, job_links
 from ocr_inference.api.ocr.schema import parse_form
-from ocr_inference.api.work import announced, client_gone, client_of
+from ocr_inference.api.work import announced, client_gone, client_of, receive_form
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord
 from ocr_inference.jobs.service import Order
 from ocr_inference.services import Services
-from ocr_inference.sources.upload import receive_upload
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -60,8 +59,8 @@ async def _submit(request: Request, services: Services) -> JobRecord:
         services.uploads.reserve(coming) as space,
         services.workspace.file(".upload") as path,
     ):
-        upload = await receive_upload(
-            request.headers.get("content-type", ""), space.counted(request.stream()), path
+        upload = await receive_form(
+            request, services, path, space, began + services.settings.sync_timeout_s
         )
         form = parse_form(upload.fields)
         services.job_ocr.check(form)

@@ -16,11 +16,16 @@ from ocr_inference.api.ocr.accept import accepted
 from ocr_inference.api.ocr.outputs import MEDIA_TYPES
 from ocr_inference.api.ocr.schema import OcrAnswer, form_schema, parse_form
 from ocr_inference.api.problem import Problem
-from ocr_inference.api.work import admitted, announced, bearer, client_gone, unless_gone
+from ocr_inference.api.work import (
+    ERROR_STATUSES,
+    admitted,
+    announced,
+    bearer,
+    client_gone,
+    receive_form,
+    unless_gone,
+)
 from ocr_inference.services import Services, services_of
-from ocr_inference.sources.upload import receive_upload
-
-_ERRORS = (400, 401, 408, 413, 415, 422, 429, 502, 503, 504)
 
 router = APIRouter(tags=["ocr"])
 
@@ -32,7 +37,7 @@ router = APIRouter(tags=["ocr"])
     responses={
         202: {"model": Job, "description": "With `Prefer: respond-async`: a job."},
         200: {"content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()}},
-        **{status: {"model": Problem} for status in _ERRORS},
+        **{status: {"model": Problem} for status in ERROR_STATUSES},
     },
     openapi_extra={"requestBody": form_schema()},
     dependencies=[Depends(bearer)],
@@ -51,8 +56,8 @@ async def read_document(
             services.uploads.reserve(announced(request, services)) as space,
             services.workspace.file(".upload") as path,
         ):
-            upload = await receive_upload(
-                request.headers.get("content-type", ""), space.counted(request.stream()), path
+            upload = await receive_form(
+                request, services, path, space, began + services.settings.sync_timeout_s
             )
             form = parse_form(upload.fields)
             services.ocr.check(form)

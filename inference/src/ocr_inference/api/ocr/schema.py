@@ -93,14 +93,18 @@ def form_schema() -> dict[str, Any]:
         "format": "binary",
         "description": "PNG, JPEG, TIFF, WEBP, BMP or PDF.",
     }
+    url = {
+        "type": "string",
+        "description": "A data: URL with base64, or a URL where this server fetches any.",
+    }
     return {
         "required": True,
         "content": {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": document, **schema["properties"]},
+                    "oneOf": [{"required": ["file"]}, {"required": ["image_url"]}],
+                    "properties": {"file": document, "image_url": url, **schema["properties"]},
                     "additionalProperties": False,
                 }
             }
