@@ -87,18 +87,27 @@ def test_a_client_that_leaves_takes_its_pages_with_it(tmp_path: Path) -> None:
 
 def test_a_long_page_that_nobody_wants_is_ended(tmp_path: Path) -> None:
     with running_server(tmp_path, {"page_seconds": 30}) as server:
-        gone_after(server, picture(), 0.5)
+        gone_after(server, picture(), 2.0)
         abandoned = 'ocr_worker_restarts_total{reason="abandoned",worker="engine"}'
         server.wait_for(lambda: server.metric(abandoned) == 1, 10)
         server.wait_ready()
         assert server.get("/livez").status_code == 200
 
 
+def test_an_engine_that_looks_stops_by_itself_when_nobody_wants_its_page(tmp_path: Path) -> None:
+    script = {"phases": [{"name": "load_model", "seconds": 3}], "stops_by_itself": True}
+    with running_server(tmp_path, {**script, "page_seconds": 30}) as server:
+        engine = server.child("engine")
+        gone_after(server, picture(), 2.0)
+        server.wait_for(lambda: server.metric("ocr_inflight_pages") == 0, 2.9)
+        assert server.child("engine") == engine
+
+
 def test_who_joined_a_page_has_it_when_the_first_leaves(
     tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
-    with running_server(tmp_path, {"page_seconds": 1.5}) as server:
-        leaving = pool.submit(gone_after, server, picture(), 0.5)
+    with running_server(tmp_path, {"page_seconds": 4}) as server:
+        leaving = pool.submit(gone_after, server, picture(), 2.0)
         server.wait_for(lambda: server.metric("ocr_inflight_pages") == 1)
         joined = pool.submit(server.read, picture())
         leaving.result()

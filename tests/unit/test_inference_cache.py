@@ -125,8 +125,8 @@ def test_when_the_first_leaves_the_next_goes_on() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(("status", "works"), [(502, 1), (504, 2)])
-def test_a_failure_is_shared_unless_only_time_was_short(status: int, works: int) -> None:
+@pytest.mark.parametrize(("status", "works"), [(422, 1), (502, 2), (504, 2)])
+def test_a_failure_is_shared_when_the_page_is_at_fault(status: int, works: int) -> None:
     async def scenario() -> None:
         (cache, _), queue = cache_of(), Queue()
         readings = [asyncio.create_task(cache.read(key(), queue.begin)) for _ in range(2)]

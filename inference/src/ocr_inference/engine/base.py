@@ -65,6 +65,9 @@ class ReadOptions:
     dpi: int = 200
     languages: tuple[str, ...] = ()
     task: Task = "parse"
+    wanted: Callable[[], bool] = lambda: True
+    """Whether somebody still waits for the page: an engine that works in steps asks between them
+    and raises `TimeoutError` when not."""
 
 
 class EngineError(Exception):

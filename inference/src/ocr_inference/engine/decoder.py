@@ -130,9 +130,9 @@ class Decoder:
     async def _call(self, client: str, op: str, deadline: float, **arguments: Any) -> Message:
         # Shielded: a client that goes away must neither leave its call in the way of the next
         # file's, nor make us start a new child for every connection it drops.
-        return await asyncio.shield(
-            asyncio.create_task(self._call_in_turn(client, op, deadline, arguments))
-        )
+        calling = asyncio.create_task(self._call_in_turn(client, op, deadline, arguments))
+        calling.add_done_callback(_retrieve)
+        return await asyncio.shield(calling)
 
     async def _call_in_turn(
         self, client: str, op: str, deadline: float, arguments: Message
@@ -192,6 +192,12 @@ class Decoder:
             await child.attach(lambda _event: None, lambda: None)
             place.child, place.calls = child, 0
         return child
+
+
+def _retrieve(call: asyncio.Task[Message]) -> None:
+    """Of a client that went away nobody else asks how it ended."""
+    if not call.cancelled():
+        call.exception()
 
 
 def _too_late() -> PublicError:

@@ -121,7 +121,13 @@ def _image(call: Message) -> Image:
 
 
 def _options(call: Message) -> ReadOptions:
-    return ReadOptions(dpi=call["dpi"], languages=tuple(call["languages"]), task=call["task"])
+    return ReadOptions(
+        dpi=call["dpi"],
+        languages=tuple(call["languages"]),
+        task=call["task"],
+        # The parent takes the image away when nobody wants the page any more.
+        wanted=Path(call["image"]).exists,
+    )
 
 
 def _explained(handler: Callable[[Message], Message]) -> Callable[[Message], Message]:

@@ -46,6 +46,7 @@ class PaddleOcrVlEngine:
         self._layout: Any = None
         self._pipeline: Any = None
         self._deadline: float | None = None
+        self._wanted: Callable[[], bool] = lambda: True
 
     def phases(self) -> Sequence[Phase]:
         return [
@@ -63,6 +64,7 @@ class PaddleOcrVlEngine:
 
     def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:
         self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._wanted = options.wanted
         return paddle_blocks.page_text(self._predict(image, options))
 
     def _predict(self, image: Image, options: ReadOptions) -> Any:
@@ -157,7 +159,8 @@ class PaddleOcrVlEngine:
         process = model.process
 
         def bounded(data: list[dict[str, Any]], **kwargs: Any) -> Any:
-            if self._deadline is not None and time.monotonic() > self._deadline:
+            late = self._deadline is not None and time.monotonic() > self._deadline
+            if late or not self._wanted():
                 raise TimeoutError
             height, width = data[0]["image"].shape[:2]
             if not readable(width, height):

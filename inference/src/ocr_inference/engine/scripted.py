@@ -16,7 +16,8 @@ The script is `EngineConfig.script` (`OCR_SCRIPT`). All fields are optional:
   are read normally.
 - `hang_on_page`, `crash_on_page`: number (from 1) of the one page that hangs or crashes the child.
 - `leak_mib`: memory that every page leaves behind.
-- `stops_by_itself`: the engine honours the page's timeout with `TimeoutError`; default false.
+- `stops_by_itself`: the engine stops at the page's timeout, or when nobody wants the page any
+  more, with `TimeoutError`; default false.
 - `confidence`: of every line, default 0.99.
 - `blocks`: how many blocks a page has with the backends `vllm` and `external`, default 3; each says
   what the VLM server answers. `block_size`: their width and height in pixels, default [200, 40].
@@ -34,11 +35,12 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import math
 import os
 import random
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -145,11 +147,11 @@ class ScriptedEngine:
     def facts(self) -> EngineFacts:
         return EngineFacts(versions={"scripted": "1"}, device="cpu")
 
-    def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:  # noqa: ARG002
-        return self._page(image, self._next_page(timeout))
+    def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:
+        return self._page(image, self._next_page(options, timeout))
 
     def plan(self, image: Image, options: ReadOptions, crops: BinaryIO) -> PagePlan:  # noqa: ARG002
-        self._next_page(None)
+        self._next_page(options, None)
         prompt = PROMPTS["ocr" if options.task == "parse" else options.task]
         picture = Pillow.new("RGB", self._script.block_size, "white")
         blocks = []
@@ -184,14 +186,14 @@ class ScriptedEngine:
             confidence_source=ConfidenceSource.TOKEN_LOGPROB if given else ConfidenceSource.NONE,
         )
 
-    def _next_page(self, timeout: float | None) -> int:
+    def _next_page(self, options: ReadOptions, timeout: float | None) -> int:
         count = self._counters.next("pages")
         self._leaked.append(b"\1" * (self._script.leak_mib << 20))
         seconds = _draw(self._script.page_seconds)
-        if self._script.stops_by_itself and timeout is not None and seconds > timeout:
-            time.sleep(timeout)
-            raise TimeoutError
-        time.sleep(seconds)
+        if self._script.stops_by_itself:
+            _sleep_while(options.wanted, seconds, timeout)
+        else:
+            time.sleep(seconds)
         _befall(self._script.mishap(count))
         return count
 
@@ -242,6 +244,15 @@ def _befall(mishap: Mishap) -> None:
     while mishap.freeze:
         # PyDLL, unlike CDLL, keeps the interpreter lock during the call.
         ctypes.PyDLL(None).sleep(3600)
+
+
+def _sleep_while(wanted: Callable[[], bool], seconds: float, timeout: float | None) -> None:
+    until = time.monotonic() + seconds
+    latest = math.inf if timeout is None else time.monotonic() + timeout
+    while (now := time.monotonic()) < until:
+        if now >= latest or not wanted():
+            raise TimeoutError
+        time.sleep(min(0.05, until - now))
 
 
 def _draw(seconds: Seconds) -> float:

@@ -49,6 +49,10 @@ class RawPage:
     dpi: int
 
 
+class EngineUnavailable(PublicError):
+    """The engine was lost before this call reached it: another one can take the page."""
+
+
 class EngineSupervisor:
     """`run` is the life of the engine; `read` uses it; the rest are questions."""
 
@@ -137,7 +141,7 @@ class EngineSupervisor:
         """
         child = self._child
         if not self._ready.is_set():
-            raise PublicError(503, "engine_unavailable", "The engine is being replaced.")
+            raise EngineUnavailable(503, "engine_unavailable", "The engine is being replaced.")
         try:
             async with asyncio.timeout(within + self._heartbeat_deadline):
                 result = await child.call(

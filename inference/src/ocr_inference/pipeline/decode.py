@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ocr_inference.engine.base import Image
 from ocr_inference.pipeline import images, pdf
-from ocr_inference.pipeline.limits import Limits, too_many_pixels
+from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
 from ocr_inference.pipeline.magic import HEAD_BYTES, media_type_of
 from ocr_inference.pipeline.selection import select
 
@@ -73,5 +73,8 @@ def preview(path: Path, number: int, side: int, limits: Limits) -> bytes:
 
 def _told_by_magic(path: Path) -> tuple[str, str | None]:
     """The media type and Pillow's name of the format, None for a PDF."""
-    with path.open("rb") as file:
-        return media_type_of(file.read(HEAD_BYTES))
+    try:
+        with path.open("rb") as file:
+            return media_type_of(file.read(HEAD_BYTES))
+    except FileNotFoundError:
+        raise decode_failed("The file is gone, and so is who sent it.") from None

@@ -55,9 +55,9 @@ class PageCache:
             if not running.cancelled() and (error := running.exception()) is None:
                 self._hits.labels("joined").inc()
                 return running.result(), True
-            if not running.cancelled() and getattr(error, "status", None) != 504:
-                return running.result(), True  # raises: it would fail for us as well
-            # Whoever it was read for has left or had no more time: it is our turn.
+            if not running.cancelled() and getattr(error, "status", 500) < 500:
+                return running.result(), True  # raises: what is wrong is wrong with the page
+            # Whoever it was read for has left, had no more time or lost its engine: our turn.
 
     async def _read(self, key: PageKey, outcome: asyncio.Future[PageOutcome]) -> PageOutcome:
         self._running[key] = outcome

@@ -15,7 +15,7 @@ from typing import Any
 
 from ocr_inference.engine.decoder import Decoder, DecoderHung
 from ocr_inference.engine.pool import EnginePool
-from ocr_inference.engine.supervisor import EngineSupervisor, RawPage
+from ocr_inference.engine.supervisor import EngineSupervisor, EngineUnavailable, RawPage
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
@@ -115,11 +115,14 @@ class Dispatcher:
     async def _read_with(self, engine: EngineSupervisor, decoded: _Decoded) -> None:
         try:
             await self._read(engine, decoded)
+        except EngineUnavailable:
+            self._decoded.put_nowait(decoded)
+            return
         except Exception as error:
             _fail(decoded.work, error)
         finally:
             self._engines.give_back(engine)
-            self._tidy(decoded)
+        self._tidy(decoded)
 
     async def _read_by_server(self, vlm: VlmReader, decoded: _Decoded) -> None:
         try:
