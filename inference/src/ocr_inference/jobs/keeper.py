@@ -46,10 +46,17 @@ class Host(Protocol):
 
 
 class Keeper:
-    def __init__(self, ledger: Ledger, host: Host, ttl: timedelta) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        host: Host,
+        ttl: timedelta,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ledger = ledger
         self._host = host
         self._ttl = ttl
+        self._clock = clock
         self._heartbeats = Heartbeats()
         self._owners: dict[str, str] = {}
         self._beats = 0
@@ -59,7 +66,7 @@ class Keeper:
     async def introduce(self) -> None:
         """Before the first job is ours: whose owner has no heartbeat would seem to be nobody's."""
         async with self._introduced:
-            if self._beats == 0:
+            if self._beats == 0 and self._ledger.objects.shared:
                 await self._ledger.introduce(self._host.replica)
                 self._beats = 1
 
@@ -70,7 +77,7 @@ class Keeper:
     async def run(self) -> None:
         """For ever; a store that is down is tried again."""
         shared = (
-            (_every(HEARTBEAT_S, self._beat), _every(HEARTBEAT_S, self.look))
+            (_every(HEARTBEAT_S, self.beat), _every(HEARTBEAT_S, self.look))
             if self._ledger.objects.shared
             else ()
         )
@@ -79,7 +86,7 @@ class Keeper:
             *shared, _every(HEARTBEAT_S, self._host.report), _every(often, self._expire)
         )
 
-    async def _beat(self) -> None:
+    async def beat(self) -> None:
         if not self._leaving:
             await self.introduce()
             self._beats += 1
@@ -89,7 +96,7 @@ class Keeper:
         """Stop what is to be cancelled, and take over the jobs of replicas that are gone."""
         if self._leaving:
             return
-        self._heartbeats.observe(await self._ledger.heartbeats(), time.monotonic())
+        self._heartbeats.observe(await self._ledger.heartbeats(), self._clock())
         jobs, unwanted = await self._ledger.active()
         await self._host.cancel_here(unwanted)
         self._owners = {job: self._owners[job] for job in jobs if job in self._owners}
@@ -104,7 +111,7 @@ class Keeper:
     def _kept(self, job: str) -> bool:
         """Another replica has the job and lives."""
         owner = self._owners.get(job, "")
-        return owner != self._host.replica and self._heartbeats.lives(owner, time.monotonic())
+        return owner != self._host.replica and self._heartbeats.lives(owner, self._clock())
 
     async def _consider(self, job: str) -> None:
         held = await self._ledger.read(job)
@@ -126,7 +133,7 @@ class Keeper:
             self._host.take(taken)
 
     async def _forget_replicas(self) -> None:
-        still = self._heartbeats.still_for(time.monotonic())
+        still = self._heartbeats.still_for(self._clock())
         gone = [replica for replica, seconds in still.items() if seconds > _FORGET_REPLICA_S]
         if gone:
             await self._ledger.stop_beating(*gone)

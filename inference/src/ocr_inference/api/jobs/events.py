@@ -21,6 +21,7 @@ HEARTBEAT_S = 15.0
 """A silent stream is closed by most proxies after a minute."""
 
 _LONGEST_ID = 8192
+_MOST_PAGES = 100_000
 
 
 async def job_events(jobs: Jobs, record: JobRecord, last_id: str) -> AsyncIterator[bytes]:
@@ -89,11 +90,13 @@ def format_id(pages: Iterable[int]) -> str:
 def parse_id(text: str) -> set[int]:
     """The pages that an ID names. Anything else than ours names none: they are all sent."""
     pages: set[int] = set()
+    if len(text) > _LONGEST_ID:
+        return pages
     with contextlib.suppress(ValueError):
-        for part in text[:_LONGEST_ID].split(","):
+        for part in text.split(","):
             first, _, last = part.partition("-")
             begin, end = int(first), int(last or first)
-            if end - begin > _LONGEST_ID:
+            if len(pages) + end - begin > _MOST_PAGES:
                 return set()
             pages.update(range(begin, end + 1))
         return pages - {0}

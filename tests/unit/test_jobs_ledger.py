@@ -1,0 +1,389 @@
+"""What is kept of jobs, and which replica has one: on a store in memory and a clock of our own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from job_objects import MemoryObjects
+
+from ocr_inference.api.ocr.schema import OcrForm
+from ocr_inference.jobs import ledger as ledger_module
+from ocr_inference.jobs.keeper import Keeper
+from ocr_inference.jobs.lease import HEARTBEAT_S, STALE_S
+from ocr_inference.jobs.ledger import Held, Ledger, Promise, promise_key
+from ocr_inference.jobs.local import LocalObjects
+from ocr_inference.jobs.model import Input, JobRecord, JobStatus, cancelled, utc_now
+from ocr_inference.jobs.store import Changed
+from ocr_inference.sinks.base import StoreFailed
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+RESULT = b'{"about":{"status":"success"},"pages":[]}'
+
+
+@pytest.fixture(params=[True, False], ids=["conditional", "last writer wins"])
+def objects(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MemoryObjects:
+    monkeypatch.setattr(ledger_module, "_SETTLE_S", 0.0)
+    return MemoryObjects(conditional=request.param)
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    path = tmp_path / "upload"
+    path.write_bytes(b"a document")
+    return path
+
+
+def new(job: str = "1", owner: str = "a", **changes: Any) -> JobRecord:
+    return JobRecord(
+        id=job * 32,
+        client="the client",
+        form=OcrForm(),
+        fresh=False,
+        input=Input(name="a.pdf", size=10, sha256="0", page_count=1),
+        pages_total=1,
+        owner=owner,
+        created_at=NOW,
+    ).model_copy(update=changes)
+
+
+@dataclass
+class Replica:
+    """A host whose jobs do nothing."""
+
+    replica: str
+    taken: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    works: bool = True
+
+    def has(self, job: str) -> bool:
+        return job in self.taken
+
+    def can_take(self) -> bool:
+        return self.works
+
+    def take(self, held: Held) -> None:
+        assert held.record.status is JobStatus.QUEUED
+        self.taken.append(held.record.id)
+
+    async def cancel_here(self, jobs: Collection[str]) -> None:
+        self.stopped.extend(jobs)
+
+    async def report(self) -> None: ...
+
+
+class World:
+    """Replicas on one store, and a clock."""
+
+    def __init__(self, objects: MemoryObjects, *names: str) -> None:
+        self.now = 0.0
+        self.ledger = Ledger(objects)
+        self.hosts = {name: Replica(name) for name in names}
+        self.keepers = {
+            name: Keeper(self.ledger, host, DAY, lambda: self.now)
+            for name, host in self.hosts.items()
+        }
+        self.alive = set(names)
+
+    async def pass_by(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            for name in self.alive:
+                await self.keepers[name].beat()
+            for name in self.alive:
+                await self.keepers[name].look()
+            self.now += HEARTBEAT_S
+
+    def had(self) -> list[str]:
+        return sorted(job for host in self.hosts.values() for job in host.taken)
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
+
+
+async def jobs_of_a(world: World, document: Path, count: int = 3) -> None:
+    await world.keepers["a"].introduce()
+    for number in range(count):
+        record = new(f"{number}", status=JobStatus.RUNNING if number == 0 else JobStatus.QUEUED)
+        held = await world.ledger.create(record, document)
+        world.hosts["a"].taken.append(held.record.id)
+
+
+def test_the_jobs_of_a_replica_that_lives_stay_its_own(
+    objects: MemoryObjects, document: Path
+) -> None:
+    async def scenario() -> None:
+        world = World(objects, "a", "b", "c")
+        await jobs_of_a(world, document)
+        await world.pass_by(10 * STALE_S)
+        assert world.hosts["b"].taken == world.hosts["c"].taken == []
+
+    run(scenario())
+
+
+def test_the_jobs_of_a_dead_replica_are_taken_over_once_and_within_thirty_seconds(
+    objects: MemoryObjects, document: Path
+) -> None:
+    async def scenario() -> None:
+        world = World(objects, "a", "b", "c")
+        await jobs_of_a(world, document)
+        await world.pass_by(20)
+        mine = list(world.hosts["a"].taken)
+        world.alive.remove("a")
+        world.hosts["a"].taken.clear()
+        await world.pass_by(10)
+        assert world.had() == []
+        await world.pass_by(20)
+        assert world.had() == mine
+        for job in mine:
+            held = await world.ledger.read(job)
+            assert held is not None
+            assert held.record.owner in ("b", "c")
+
+    run(scenario())
+
+
+def test_a_replica_that_is_not_able_to_work_takes_nothing(
+    objects: MemoryObjects, document: Path
+) -> None:
+    async def scenario() -> None:
+        world = World(objects, "a", "b")
+        await jobs_of_a(world, document)
+        world.alive.remove("a")
+        world.hosts["b"].works = False
+        await world.pass_by(60)
+        assert world.hosts["b"].taken == []
+
+    run(scenario())
+
+
+def test_jobs_that_were_given_away_are_taken_at_once(
+    objects: MemoryObjects, document: Path
+) -> None:
+    async def scenario() -> None:
+        world = World(objects, "a", "b")
+        await jobs_of_a(world, document)
+        mine = sorted(world.hosts["a"].taken)
+        await world.pass_by(10)
+        world.hosts["a"].taken.clear()
+        world.alive.remove("a")
+        await world.keepers["a"].leave()
+        await world.pass_by(HEARTBEAT_S)
+        assert world.had() == mine
+
+    run(scenario())
+
+
+def test_while_the_store_is_down_nobody_is_taken_for_dead(
+    objects: MemoryObjects, document: Path
+) -> None:
+    async def scenario() -> None:
+        world = World(objects, "a", "b")
+        await jobs_of_a(world, document)
+        await world.pass_by(20)
+        objects.down = True
+        with pytest.raises(StoreFailed):
+            await world.keepers["b"].look()
+        world.now += 120
+        objects.down = False
+        await world.keepers["b"].look()  # before "a" has come to write its heartbeat
+        await world.pass_by(60)
+        assert world.hosts["b"].taken == []
+
+    run(scenario())
+
+
+def test_a_job_that_was_to_be_cancelled_is_not_begun_anew(
+    objects: MemoryObjects, document: Path
+) -> None:
+    async def scenario() -> None:
+        world = World(objects, "a", "b")
+        await jobs_of_a(world, document, count=1)
+        job = world.hosts["a"].taken[0]
+        held = await world.ledger.read(job)
+        assert held is not None
+        await world.ledger.ask_to_cancel(job)
+        await world.ledger.write(held.record.to(JobStatus.CANCELLING), held.tag)
+        await world.pass_by(5)
+        assert world.hosts["a"].stopped == [job]
+        world.alive.remove("a")
+        await world.pass_by(40)
+        assert world.hosts["b"].taken == []
+        after = await world.ledger.read(job)
+        assert after is not None
+        assert after.record.status is JobStatus.CANCELLED
+        assert await world.ledger.active() == ([], set())
+
+    run(scenario())
+
+
+def test_what_a_dead_replica_has_left_over_is_put_right(
+    objects: MemoryObjects, document: Path
+) -> None:
+    async def scenario() -> None:
+        world = World(objects, "b")
+        held = await world.ledger.create(new(), document)
+        # It was killed after the last record and before the mark was removed.
+        await world.ledger.write(cancelled(held.record, DAY), held.tag)
+        await world.pass_by(30)
+        assert await world.ledger.active() == ([], set())
+        assert world.hosts["b"].taken == []
+
+    run(scenario())
+
+
+def test_one_of_two_claims_wins(document: Path) -> None:
+    async def scenario() -> None:
+        ledger = Ledger(MemoryObjects())
+        held = await ledger.create(new(), document)
+        first, second = await ledger.claim(held, "b"), await ledger.claim(held, "c")
+        assert first is not None
+        assert (first.record.owner, second) == ("b", None)
+        with pytest.raises(Changed):  # nor can the one it was taken from
+            await ledger.write(held.record.to(JobStatus.RUNNING), held.tag)
+
+    run(scenario())
+
+
+def test_where_the_last_writer_wins_the_other_sees_it_before_it_works(
+    document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_SETTLE_S", 0.01)
+
+    async def scenario() -> None:
+        ledger = Ledger(MemoryObjects(conditional=False))
+        held = await ledger.create(new(), document)
+        claims = await asyncio.gather(*(ledger.claim(held, owner) for owner in ("b", "c")))
+        found = await ledger.read(held.record.id)
+        assert found is not None
+        assert [claim.record.owner for claim in claims if claim] == [found.record.owner]
+
+    run(scenario())
+
+
+def test_an_endpoint_that_ignores_conditions_is_found_out() -> None:
+    async def scenario() -> None:
+        honest, ignorant = MemoryObjects(), MemoryObjects()
+        ignorant.conditional = True
+        put = ignorant.put
+
+        async def ignore(key: str, body: bytes, tag: str | None = None) -> str:
+            return await put(key, body)
+
+        ignorant.put = ignore  # type: ignore[method-assign]
+        for objects, kept in ((honest, True), (ignorant, False)):
+            await Ledger(objects).introduce("a")
+            assert objects.conditional is kept
+
+    run(scenario())
+
+
+def test_the_first_result_stays(objects: MemoryObjects) -> None:
+    async def scenario() -> None:
+        ledger = Ledger(objects)
+        assert await ledger.keep_result("1", RESULT)
+        assert not await ledger.keep_result("1", RESULT.replace(b"success", b"partial"))
+        result = await ledger.result("1")
+        assert result is not None
+        assert result.about["status"] == "success"
+
+    run(scenario())
+
+
+def test_a_job_expires_in_two_steps_and_leaves_nothing(
+    objects: MemoryObjects, document: Path
+) -> None:
+    async def scenario() -> None:
+        ledger = Ledger(objects)
+        key = promise_key("the client", "key")
+        held = await ledger.create(new(idempotency=key), document)
+        await ledger.make_promise(key, Promise(held.record.id, "content"))
+        await ledger.keep_result(held.record.id, RESULT)
+        await ledger.finish(
+            held.record.to(JobStatus.FAILED, finished_at=utc_now(), expires_at=NOW), held.tag
+        )
+        assert await ledger.expire(NOW - DAY, DAY, 10) == 0
+        assert await ledger.expire(NOW, DAY, 10) == 1
+        found = await ledger.read(held.record.id)
+        assert found is not None
+        assert found.record.status is JobStatus.EXPIRED
+        assert await ledger.result(held.record.id) is None
+        assert not await ledger.document(held.record.id, document)
+        assert await ledger.promise(key) is None
+        await ledger.expire(NOW + DAY, DAY, 10)
+        assert objects.kept == {}
+
+    run(scenario())
+
+
+def test_a_deleted_job_leaves_nothing(objects: MemoryObjects, document: Path) -> None:
+    async def scenario() -> None:
+        ledger = Ledger(objects)
+        held = await ledger.create(new(), document)
+        ended = await ledger.finish(cancelled(held.record, DAY), held.tag)
+        await ledger.remove(ended.record)
+        assert objects.kept == {}
+
+    run(scenario())
+
+
+def test_a_key_stands_for_the_first_job(objects: MemoryObjects) -> None:
+    async def scenario() -> None:
+        ledger = Ledger(objects)
+        first, second = Promise("1", "content"), Promise("2", "content")
+        assert await ledger.make_promise("jobs-keys/k", first) == first
+        assert await ledger.make_promise("jobs-keys/k", second) == first
+
+    run(scenario())
+
+
+def test_names_of_objects_tell_nothing_of_a_client(objects: MemoryObjects, document: Path) -> None:
+    async def scenario() -> None:
+        ledger = Ledger(objects)
+        key = promise_key("the client", "the key")
+        await ledger.create(new(idempotency=key), document)
+        await ledger.make_promise(key, Promise("1", "content"))
+        assert not [key for key in objects.kept if "client" in key or "the key" in key]
+
+    run(scenario())
+    assert promise_key("ab", "c") != promise_key("a", "bc")
+
+
+def test_a_document_that_does_not_come_so_far_leaves_no_job(
+    objects: MemoryObjects, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        with pytest.raises(FileNotFoundError):
+            await Ledger(objects).create(new(), tmp_path / "missing")
+        assert objects.kept == {}
+
+    run(scenario())
+
+
+def test_a_local_document_is_kept_without_a_copy(tmp_path: Path, document: Path) -> None:
+    async def scenario() -> None:
+        objects = LocalObjects(tmp_path / "jobs")
+        ledger = Ledger(objects)
+        held = await ledger.create(new(), document)
+        document.unlink()  # noqa: ASYNC240
+        again = tmp_path / "again"
+        assert await ledger.document(held.record.id, again)
+        assert again.read_bytes() == b"a document"
+        assert again.stat().st_nlink == 2
+        with pytest.raises(Changed):
+            await ledger.write(held.record, "another tag")
+        ended = await ledger.finish(cancelled(held.record, DAY), held.tag)
+        assert objects.used_bytes > 10
+        assert await ledger.expire_oldest(utc_now(), DAY)
+        assert not await ledger.expire_oldest(utc_now(), DAY)
+        assert objects.used_bytes < 2 * len(ended.record.json_bytes())
+        assert not await ledger.document(held.record.id, tmp_path / "gone")
+
+    run(scenario())
