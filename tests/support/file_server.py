@@ -87,7 +87,8 @@ def file_server(files: dict[str, bytes]) -> Iterator[FileServer]:
             if wanted is not None and behaviour.ranges and same:
                 offset = int(wanted.removeprefix("bytes=").rstrip("-"))
                 if offset >= len(body):
-                    return self._plain(416)
+                    self._plain(416)
+                    return
                 self.send_response(206)
                 last = len(body) - 1
                 self.send_header("Content-Range", f"bytes {offset}-{last}/{len(body)}")

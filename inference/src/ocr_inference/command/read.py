@@ -22,7 +22,9 @@ from ocr_inference.command.report import Failure, progress, say, tell_failures
 from ocr_inference.command.room import EngineFailed, reading_room
 from ocr_inference.command.streams import own_streams
 from ocr_inference.command.wish import Refused, Task, Wish, plan
+from ocr_inference.engine.base import EngineError
 from ocr_inference.engine.cpu import cpu_limit, cpu_threads
+from ocr_inference.engine.registry import resolve_version
 from ocr_inference.settings import Settings
 
 EXIT_OK = 0
@@ -70,9 +72,10 @@ class _Run:
         self._named = len(tasks) > 1
         code = EXIT_OK
         try:
+            resolve_version(self._settings.model, self._settings.model_version)
             if tasks:
                 asyncio.run(self._read(tasks))
-        except EngineFailed as error:
+        except (EngineFailed, EngineError) as error:
             say(self._err, f"{self._settings.model} cannot be loaded: {error}")
             code = EXIT_NOTHING_DONE
         except BrokenPipeError:  # `| head` has seen enough
