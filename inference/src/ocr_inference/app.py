@@ -11,6 +11,7 @@ from ocr_inference.api.jobs.router import router as jobs_router
 from ocr_inference.api.layout_parsing.router import router as layout_parsing_router
 from ocr_inference.api.metrics.router import router as metrics_router
 from ocr_inference.api.mistral.router import router as mistral_router
+from ocr_inference.api.models.router import router as models_router
 from ocr_inference.api.ocr.router import router as ocr_router
 from ocr_inference.api.problem import handle_errors
 from ocr_inference.services import Services
@@ -34,6 +35,7 @@ def create_app(services: Services) -> FastAPI:
         jobs_router,
         layout_parsing_router,
         mistral_router,
+        models_router,
     ):
         app.include_router(router)
     return app

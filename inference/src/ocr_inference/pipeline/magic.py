@@ -19,6 +19,10 @@ _MAGIC: dict[str, tuple[str, tuple[bytes, ...]]] = {
 """Media type to Pillow's name and first bytes. Pillow would open 43 formats, some of them bombs."""
 
 
+MEDIA_TYPES = (PDF, *_MAGIC, "image/webp")
+"""Everything that is read."""
+
+
 def media_type_of(head: bytes) -> tuple[str, str | None]:
     """The media type and Pillow's name of the format, None for a PDF, by the first `HEAD_BYTES`.
 
