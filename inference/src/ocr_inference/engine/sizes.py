@@ -17,6 +17,9 @@ PEAK = 2.0
 """Of an engine while it reads, in units of what it holds when it is loaded: 1.9 for pp-ocr (467 and
 877 MiB on A4 at 200 dpi), less for the others."""
 
+MOST_WITHOUT_LIMIT = 4
+"""Engine children where no memory limit says what is ours: a node of 64 cores has other guests."""
+
 CORES_PER_DECODER = 4
 """A page is decoded in a tenth of the time that a core takes to read it; twice as many as needed,
 because one that hangs holds its child for half a minute."""
@@ -30,8 +33,10 @@ def pool_size(wanted: int, model: str, cpu_limit: float | None, resident: int) -
     known = MODELS.get(model)
     if known is None or not known.side_by_side:
         return 1
-    room = (memory_limit() or _physical_memory()) - OTHERS_BYTES
-    return max(1, min(cpu_threads(cpu_limit), int(room / (PEAK * max(resident, _MIB)))))
+    most, limit = cpu_threads(cpu_limit), memory_limit()
+    if limit is None:
+        most, limit = min(most, MOST_WITHOUT_LIMIT), _physical_memory() // 2
+    return max(1, min(most, int((limit - OTHERS_BYTES) / (PEAK * max(resident, _MIB)))))
 
 
 def decoders(cpu_limit: float | None) -> int:
