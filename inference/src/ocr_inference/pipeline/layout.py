@@ -29,14 +29,15 @@ def placed_lines(block: Block) -> Iterator[Line]:
     """The lines of a block with something printable in them, each with words whose texts are clean
     and without spaces. Boxes are the engine's, or estimates within the engine's."""
     for line in block.lines or _estimated_lines(block):
-        words = tuple(
-            replace(word, text=part)
-            for word in line.words
-            if (part := "".join(clean(word.text).split()))
-        )
+        words = tuple(word for read in line.words if (word := _printable(read)).text)
         words = words or tuple(_estimated_words(line))
         if words:
             yield replace(line, text=" ".join(word.text for word in words), words=words)
+
+
+def _printable(word: Word) -> Word:
+    text = "".join(clean(word.text).split())
+    return word if text == word.text else replace(word, text=text)
 
 
 def _estimated_lines(block: Block) -> Iterator[Line]:
