@@ -140,6 +140,15 @@ def test_a_block_that_cannot_be_read_is_left_empty_and_told(pair: Pair) -> None:
     assert pair.stub.requests == BLOCKS  # the same would only fail again
 
 
+def test_a_page_that_lacks_a_block_is_read_anew_the_next_time(pair: Pair) -> None:
+    page = picture(33)
+    pair.stub.fails = lambda _prompt, count: 400 if count == 2 else 0
+    assert codes(pair.server.read(page)) == ["block_failed"]
+    assert codes(pair.server.read(page)) == []  # not from the cache
+    pair.server.read(page)
+    assert pair.stub.requests == 2 * BLOCKS  # and this one from the cache
+
+
 def test_a_page_without_any_readable_block_fails(pair: Pair) -> None:
     pair.stub.fails = lambda _prompt, _count: 400
     answer = pair.read()

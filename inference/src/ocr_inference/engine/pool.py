@@ -7,12 +7,19 @@ first child's load is the start that is measured; the others are loaded once it 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from ocr_inference.engine.supervisor import EngineState, EngineSupervisor, RawPage
+from ocr_inference.engine.supervisor import (
+    EngineState,
+    EngineSupervisor,
+    EngineUnavailable,
+    RawPage,
+)
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
 
@@ -70,17 +77,22 @@ class EnginePool:
         """One call of the next idle engine, `within` seconds in all. Cancelled, it leaves the call
         to its end: the engine is not idle before. Raises as `EngineSupervisor.call`."""
         ends = time.monotonic() + within
-        try:
-            async with asyncio.timeout(within):
-                engine = await self.take()
-        except TimeoutError:
-            raise PublicError(
-                504, "deadline_exceeded", "The engine was not ready in time."
-            ) from None
-        call = engine.call(op, page, ends - time.monotonic(), **arguments)
-        calling = asyncio.create_task(call)
-        calling.add_done_callback(lambda _: self.give_back(engine))
-        return await asyncio.shield(calling)
+        while True:
+            try:
+                async with asyncio.timeout(ends - time.monotonic()):
+                    engine = await self.take()
+            except TimeoutError:
+                raise PublicError(
+                    504, "deadline_exceeded", "The engine was not ready in time."
+                ) from None
+            call = engine.call(op, page, ends - time.monotonic(), **arguments)
+            calling = asyncio.create_task(call)
+            calling.add_done_callback(partial(self._called, engine))
+            with contextlib.suppress(EngineUnavailable):  # lost before the call reached it
+                return await asyncio.shield(calling)
+
+    def _called(self, engine: EngineSupervisor, _: asyncio.Task[Message]) -> None:
+        self.give_back(engine)
 
     def want(self) -> None:
         """There is work: loads that wait to be tried again are tried now."""

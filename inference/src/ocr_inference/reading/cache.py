@@ -76,7 +76,7 @@ class PageCache:
         return replace(outcome, text=json.loads(text), queue_s=0.0, render_s=0.0, read_s=0.0)
 
     def _keep(self, key: PageKey, outcome: PageOutcome) -> None:
-        if not self._max_bytes:
+        if not self._max_bytes or _lacks_blocks(outcome):
             return
         # As bytes: the same page as objects takes ten times the memory, and nobody knows how much.
         text = json.dumps(outcome.text).encode()
@@ -87,3 +87,8 @@ class PageCache:
         while self._bytes > self._max_bytes:
             _, (_, oldest) = self._kept.popitem(last=False)
             self._bytes -= len(oldest)
+
+
+def _lacks_blocks(outcome: PageOutcome) -> bool:
+    """A block that could not be read now may be read the next time."""
+    return any(notice["code"] == "block_failed" for notice in outcome.text.get("notices", ()))
