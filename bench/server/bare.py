@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from ocr_inference.engine.base import EngineConfig, ReadOptions
 from ocr_inference.engine.registry import make_engine
 from ocr_inference.pipeline.decode import render

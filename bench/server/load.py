@@ -114,9 +114,7 @@ class _Run:
                 raise
             return
         seconds = time.perf_counter() - began
-        sample = Sample(
-            post.name, began - self._began, seconds, answer.status_code, answer.content
-        )
+        sample = Sample(post.name, began - self._began, seconds, answer.status_code, answer.content)
         self.load.samples.append(sample)
 
 
