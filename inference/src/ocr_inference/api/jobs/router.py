@@ -14,6 +14,7 @@ from ocr_inference.api.jobs.prefer import LONGEST_WAIT_S
 from ocr_inference.api.jobs.results import result_response
 from ocr_inference.api.jobs.schema import Job, job_body
 from ocr_inference.api.jobs.submit import accepted_response, submit_job
+from ocr_inference.api.ocr.outputs import MEDIA_TYPES
 from ocr_inference.api.ocr.schema import OcrAnswer, Output, form_schema
 from ocr_inference.api.problem import Problem
 from ocr_inference.api.work import ERROR_STATUSES, bearer, client_of
@@ -22,6 +23,14 @@ from ocr_inference.jobs.model import JobRecord
 from ocr_inference.services import Services, services_of
 
 _MOST_SIDE = 4000
+
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A request that is repeated with it gets the same job.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(bearer)])
 
@@ -38,7 +47,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     status_code=202,
     response_model=Job,
     responses={status: {"model": Problem} for status in (*ERROR_STATUSES, 409)},
-    openapi_extra={"requestBody": form_schema()},
+    openapi_extra={"requestBody": form_schema(), "parameters": [_IDEMPOTENCY_KEY]},
 )
 async def submit(request: Request, services: _Services) -> Response:
     """Takes what `POST /ocr` takes, and more pages. With an `Idempotency-Key` header a request that
@@ -64,7 +73,10 @@ async def state(
     "/{job}/result",
     summary="What was read",
     response_model=OcrAnswer,
-    responses={200: {"content": {"text/plain": {}, "text/markdown": {}}}, **_errors(409, 504)},
+    responses={
+        200: {"content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()}},
+        **_errors(400, 409, 502, 504),
+    },
 )
 async def result(
     request: Request,
