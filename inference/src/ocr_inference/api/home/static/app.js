@@ -142,8 +142,8 @@ function prepareIntake() {
 
 function showFacts({ limits, languages }) {
   const parts = ["PDF, PNG, JPEG, TIFF, WEBP or BMP"];
-  if (limits.max_upload_bytes) parts.push(`up to ${bytes(limits.max_upload_bytes)}`);
-  if (limits.max_pages_async) parts.push(`${limits.max_pages_async.toLocaleString("en")} pages`);
+  if (limits.upload_bytes) parts.push(`up to ${bytes(limits.upload_bytes)}`);
+  if (limits.pages_async) parts.push(`${limits.pages_async.toLocaleString("en")} pages`);
   say(byId("limits"), parts.join(" · "));
   const names = new Intl.DisplayNames(["en"], { type: "language", fallback: "code" });
   const known = languages.filter((code) => /^[a-z]{2}$/.test(code))

@@ -171,7 +171,8 @@ function showNotices() {
   if (reading.phase === "failed") parts.push(failure(reading.problem));
   if (reading.phase === "retry") parts.push(waitingCard());
   if (reading.phase === "offline") parts.push(offlineCard());
-  if (reading.failedPages.length) parts.push(failedPagesCard());
+  // Where no page was read, the reason stands above already.
+  if (reading.failedPages.length && reading.phase !== "failed") parts.push(failedPagesCard());
   if (reading.warnings.length) parts.push(warningsCard());
   const notices = byId("notices");
   // Only when they differ: whoever reads one must not lose the place.
@@ -183,7 +184,7 @@ function showNotices() {
 function failure(problem) {
   const { title, advice } = advise(problem);
   const limit = problem.details?.limit ?? (problem.code === "file_too_large"
-    ? facts.limits.max_upload_bytes : null);
+    ? facts.limits.upload_bytes : null);
   const inner = [
     el("h3", {}, title),
     problem.message ? el("p", {}, problem.message) : null,

@@ -99,7 +99,7 @@ export class Reading extends EventTarget {
   }
 
   async #checkFile() {
-    const limit = this.limits().max_upload_bytes;
+    const limit = this.limits().upload_bytes;
     if (limit && this.file.size > limit) {
       throw new Problem(413, "file_too_large", "", { details: { limit } });
     }
