@@ -92,6 +92,40 @@ def read(
 
 
 @app.command()
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Documents to measure with; by default a built-in A4 page."),
+    ] = None,
+    concurrency: Annotated[
+        str, typer.Option(help="Documents at a time, one measurement for each: 1,2,4.")
+    ] = "1",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of each measurement.")] = 10.0,
+    model: Annotated[str | None, typer.Option(help="Wins over OCR_MODEL.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="A running server to measure, as http://127.0.0.1:8081.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(envvar="OCR_KEY", help="A key of that server.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Instead of a table.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Show what libraries print.")] = False,
+) -> None:
+    """Measure pages a second and the time of one, of this machine or of a server."""
+    try:
+        numbers = tuple(int(number) for number in concurrency.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter("numbers from 1, as in 1,2,4", param_hint="--concurrency")
+    settings = _settings(**_model(model))
+
+    from ocr_inference.command.bench import BenchWish
+    from ocr_inference.command.bench import bench as measure
+
+    wish = BenchWish(tuple(names or ()), numbers, seconds, url, key, as_json, verbose)
+    raise typer.Exit(measure(wish, settings))
+
+
+@app.command()
 def fetch(
     source: Annotated[
         str,
