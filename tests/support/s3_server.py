@@ -22,9 +22,25 @@ _REPOSITORY = Path(__file__).parents[2]
 class Store:
     """Objects are files in `folder`, below a folder for each bucket."""
 
-    endpoint: str
     folder: Path
-    process: subprocess.Popen[bytes]
+    port: int
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _wait_for(self.port)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         """Upload, so that the server knows its checksum."""
@@ -51,18 +67,14 @@ def s3_server(folder: Path, *buckets: str) -> Iterator[Store]:
     for bucket in buckets:
         (folder / bucket).mkdir(parents=True)
     port = free_port()
-    process = subprocess.Popen(
-        [binary, f"--port=127.0.0.1:{port}", f"--access={ACCESS}", f"--secret={SECRET}", "posix",
-         str(folder)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    address = f"--port=127.0.0.1:{port}"
+    keys = (f"--access={ACCESS}", f"--secret={SECRET}")
+    store = Store(folder, port, [binary, address, *keys, "posix", str(folder)])
     try:
-        _wait_for(port)
-        yield Store(f"http://127.0.0.1:{port}", folder, process)
+        store.start()
+        yield store
     finally:
-        process.kill()
-        process.wait()
+        store.stop()
 
 
 def _wait_for(port: int) -> None:

@@ -72,7 +72,10 @@ class Replica:
         assert held.record.status is JobStatus.QUEUED
         self.taken.append(held.record.id)
 
-    async def cancel_here(self, jobs: Collection[str]) -> None:
+    def waiting(self) -> Collection[str]:
+        return self.taken
+
+    def drop(self, jobs: Collection[str]) -> None:
         self.stopped.extend(jobs)
 
     async def report(self) -> None: ...

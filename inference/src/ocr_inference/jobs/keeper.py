@@ -38,7 +38,13 @@ class Host(Protocol):
         """A job that is this replica's now."""
         ...
 
-    async def cancel_here(self, jobs: Collection[str]) -> None: ...
+    def waiting(self) -> Collection[str]:
+        """Its jobs that are not begun."""
+        ...
+
+    def drop(self, jobs: Collection[str]) -> None:
+        """Stop these jobs, and do not begin them."""
+        ...
 
     async def report(self) -> None:
         """Write how far the running jobs are."""
@@ -97,8 +103,10 @@ class Keeper:
         if self._leaving:
             return
         self._heartbeats.observe(await self._ledger.heartbeats(), self._clock())
+        waiting = set(self._host.waiting())
         jobs, unwanted = await self._ledger.active()
-        await self._host.cancel_here(unwanted)
+        # What waits here and is not active any more was cancelled on another replica.
+        self._host.drop(unwanted | waiting.difference(jobs))
         self._owners = {job: self._owners[job] for job in jobs if job in self._owners}
         others = [job for job in jobs if not self._host.has(job) and not self._kept(job)]
         random.shuffle(others)  # so that two replicas do not try for the same one

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from ocr_inference import logs
 from ocr_inference.api.ocr.answer import Answer
 from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.errors import PublicError
@@ -62,6 +63,8 @@ class Runner:
 
     async def run(self, live: Live) -> None:
         """Until the job is finished, another's, or waits again for another replica."""
+        # Whichever replica reads it, its log lines are found by what its client knows.
+        logs.request_id.set(live.record.id)
         with contextlib.suppress(_Lost):
             try:
                 if live.record.attempts >= MAX_ATTEMPTS:

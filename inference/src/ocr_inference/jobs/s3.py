@@ -18,8 +18,8 @@ log = logging.getLogger("ocr_inference.jobs")
 
 T = TypeVar("T")
 
-_SMALL_S = 8.0
-"""For what is not a document. Longer than this, and the next heartbeat is due."""
+_SMALL_S = 12.0
+"""For what is not a document. With two heartbeats that took longer a replica would seem gone."""
 
 
 class BucketObjects:

@@ -253,7 +253,10 @@ class Jobs:
         self._backlog.put(Waiting(record.id, record.client, record.input.size, record.pages_total))
         self._own(held)
 
-    async def cancel_here(self, jobs: Collection[str]) -> None:
+    def waiting(self) -> Collection[str]:
+        return [job for job in self._live if job not in self._running]
+
+    def drop(self, jobs: Collection[str]) -> None:
         for live in [self._live[job] for job in jobs if job in self._live]:
             if self._backlog.remove(live.record.id):
                 self._forget(live)  # whoever asked has written its record
@@ -340,9 +343,9 @@ class Jobs:
 
     async def _find(self, job: str, client: str) -> JobRecord:
         live = self._live.get(job)
-        if live is not None:
+        if live is not None and (job in self._running or not self._ledger.objects.shared):
             record: JobRecord | None = live.record
-        else:
+        else:  # also one that waits here: another replica may have cancelled it
             held = await self._ledger.read(job) if is_id(job) else None
             record = None if held is None else held.record
         if record is None or record.client != client:

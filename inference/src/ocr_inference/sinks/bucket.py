@@ -10,7 +10,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from ocr_inference.settings import Settings
@@ -43,6 +43,7 @@ class Bucket:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: tuple[_Credentials, Any] | None = None
+        self._connecting = Lock()
         self.conditional = True
         """Until the endpoint is known to have no conditional writes."""
 
@@ -161,9 +162,10 @@ class Bucket:
         credentials = self._credentials()
         if credentials is None:
             raise StoreFailed("The S3 credentials are missing.")
-        if self._client is None or self._client[0] != credentials:
-            self._client = (credentials, _connect(self._settings, credentials))
-        return self._client[1]
+        with self._connecting:  # one is made, however many threads want it at the start
+            if self._client is None or self._client[0] != credentials:
+                self._client = (credentials, _connect(self._settings, credentials))
+            return self._client[1]
 
     def _credentials(self) -> _Credentials | None:
         settings = self._settings

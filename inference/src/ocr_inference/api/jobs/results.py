@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -12,7 +15,11 @@ from ocr_inference.api.ocr.answer import Answer
 from ocr_inference.api.ocr.schema import Output
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord, JobStatus
+from ocr_inference.reading.request import Document
 from ocr_inference.services import Services
+
+_FROM_DOCUMENT = frozenset(("pdf",))
+"""The formats that need what was sent."""
 
 
 async def result_response(
@@ -28,9 +35,16 @@ async def result_response(
     result = await services.jobs.result(record)
     answer = Answer(result.about, result.pages, frozenset(record.form.include))
     deadline = time.monotonic() + services.settings.sync_timeout_s
-    async with services.jobs.document(record) as document:
+    sent = services.jobs.document(record) if wanted in _FROM_DOCUMENT else _by_name(record)
+    async with sent as document:
         written = await services.outputs.write(wanted, answer, document, record.client, deadline)
     return written.response(result.about)
+
+
+def _by_name(record: JobRecord) -> AbstractAsyncContextManager[Document]:
+    """For the formats that are made from the pages alone."""
+    sent = record.input
+    return nullcontext(Document(Path(os.devnull), sent.name, sent.size, sent.sha256))
 
 
 def no_result(record: JobRecord) -> PublicError:
