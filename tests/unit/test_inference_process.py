@@ -66,7 +66,7 @@ def test_an_exception_stays_in_its_line() -> None:
     except ValueError:
         text = JsonFormatter().format(record("failed", exc_info=sys.exc_info()))
     assert "\n" not in text
-    assert "ValueError: no" in json.loads(text)["exception"]
+    assert json.loads(text)["exception"].endswith("ValueError")
 
 
 def test_a_drain_waits_for_what_is_in_flight_and_no_longer_than_its_timeout() -> None:

@@ -1,4 +1,4 @@
-"""JSON lines on standard output. No document content, no keys, no presigned links."""
+"""JSON lines on standard output: no document content, no file names, no keys, no URLs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextvars
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -25,9 +26,24 @@ class JsonFormatter(logging.Formatter):
         if (identifier := request_id.get()) is not None:
             line["request_id"] = identifier
         line |= {name: value for name, value in vars(record).items() if name not in _OWN}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = _where(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _where(error: BaseException) -> str:
+    """What kind of exception and where, and those behind it. Not their messages, which may quote
+    the document."""
+    kind = type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        kind = f"{kind}: {error.strerror}"
+    behind: tuple[BaseException | None, ...] = (error.__cause__,)
+    if isinstance(error, BaseExceptionGroup):
+        behind = error.exceptions
+    elif error.__cause__ is None and not error.__suppress_context__:
+        behind = (error.__context__,)
+    told = f"{''.join(traceback.format_tb(error.__traceback__))}{kind}"
+    return "\nbecause of\n".join([told, *(_where(one) for one in behind if one is not None)])
 
 
 def configure(stream: TextIO = sys.stdout) -> None:

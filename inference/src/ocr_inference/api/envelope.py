@@ -177,7 +177,8 @@ class Envelope:
             "request",
             extra={
                 "method": scope["method"],
-                "path": scope["path"],
+                # Not the path: what a client made of it may be anybody's secret.
+                "route": route,
                 "status": exchange.status,
                 "seconds": round(seconds, 4),
                 **({"code": code} if code else {}),

@@ -72,6 +72,7 @@ def main() -> None:
 
 def answer(handlers: Handlers, call: Message) -> Message:
     """The reply to one call. Never raises: an unknown failure costs this call, not the child."""
+    logs.request_id.set(call.get("request_id"))
     try:
         result = handlers[call["op"]](call)
         reply = {"id": call["id"], "result": result}

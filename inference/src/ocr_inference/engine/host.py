@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ocr_inference import logs
 from ocr_inference.engine import wire
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
@@ -96,7 +97,8 @@ class Child:
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._calls[self._last_call] = answer
         try:
-            self._writer.write(wire.encode({"id": self._last_call, "op": op, **arguments}))
+            about = {"id": self._last_call, "request_id": logs.request_id.get(), "op": op}
+            self._writer.write(wire.encode({**about, **arguments}))
             return await answer
         finally:
             self._calls = {n: call for n, call in self._calls.items() if call is not answer}

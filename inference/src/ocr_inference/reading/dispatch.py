@@ -79,7 +79,7 @@ class Dispatcher:
         while True:
             await self._room.acquire()
             work = await self._queue.get()
-            group.create_task(self._decode(work))
+            group.create_task(self._decode(work), context=work.context)
 
     async def _decode(self, work: PageWork) -> None:
         out = self._workspace.new_path(".bgr")
@@ -104,13 +104,15 @@ class Dispatcher:
         while True:
             decoded = await self._decoded.get()
             if self._vlm is not None:
-                group.create_task(self._read_by_server(self._vlm, decoded))
+                group.create_task(
+                    self._read_by_server(self._vlm, decoded), context=decoded.work.context
+                )
                 continue
             engine = await self._engine_for(decoded.work)
             if engine is None:
                 self._tidy(decoded)
             else:
-                group.create_task(self._read_with(engine, decoded))
+                group.create_task(self._read_with(engine, decoded), context=decoded.work.context)
 
     async def _read_with(self, engine: EngineSupervisor, decoded: _Decoded) -> None:
         try:

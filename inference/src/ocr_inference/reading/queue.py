@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class PageWork:
     deadline: float
     outcome: asyncio.Future[PageOutcome]
     task: Task = "parse"
+    context: Context = field(default_factory=copy_context)
+    """Of the request, for what is done for it elsewhere: its log lines have its id."""
 
 
 class FairQueue:
