@@ -123,12 +123,14 @@ async def measure(
             turn += 1
             asked = time.monotonic()
             try:
-                pages += await read(file)
+                # Not `pages += await …`, which adds to what was there before the wait.
+                got = await read(file)
             except ReadFailed:
                 failed += 1
                 await asyncio.sleep(0.1)  # a server that refuses is not to be stormed
             else:
                 times.append(time.monotonic() - asked)
+                pages += got
 
     await asyncio.gather(*(one_after_another() for _ in range(concurrency)))
     took = time.monotonic() - began
