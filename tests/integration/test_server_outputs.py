@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import pypdfium2
 import pytest
 from lxml import etree
-from ocr_server import OcrServer, picture, running_server
+from ocr_server import OcrServer, pdf, picture, running_server
 
-SCRIPT = {"text": "Total <&> сум\njumps", "pages": [{}] * 3 + [{"fail": "No."}]}
+SCRIPT = {"text": "Total <&> сум\njumps"}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OcrServer]:
-    with running_server(tmp_path_factory.mktemp("outputs"), {"text": SCRIPT["text"]}) as running:
+    with running_server(tmp_path_factory.mktemp("outputs"), SCRIPT) as running:
         yield running
 
 
@@ -42,3 +45,40 @@ def test_words_and_times_are_given_when_they_are_asked_for(server: OcrServer) ->
     assert page["words"] == []  # this engine knows none
     assert page["timings_ms"].keys() == {"queue_ms", "render_ms", "infer_ms"}
     assert "lines" not in page
+
+
+def test_a_pdf_keeps_its_pages_and_gets_the_text(server: OcrServer) -> None:
+    document = pdf(3)
+    answer = server.read(document, name="a.pdf", data={"output": "pdf", "pages": "2-3"})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["content-disposition"].endswith("a.pdf")
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    texts = pages_of(answer.content)
+    assert len(texts) == 2
+    assert all(text.split() == SCRIPT["text"].split() for text in texts)
+    server.wait_for(lambda: not server.left_behind)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "BMP"])
+def test_a_picture_becomes_a_page_of_its_size(server: OcrServer, kind: str) -> None:
+    drawn = picture(200, 100, kind)
+    answer = server.read(drawn, headers={"Accept": "application/pdf"}, data={"dpi": "100"})
+    assert answer.status_code == 200, answer.text
+    with contextlib.closing(pypdfium2.PdfDocument(answer.content)) as document:
+        (size,) = [page.get_size() for page in document]
+    assert size == ((150, 75) if kind == "BMP" else (144, 72))  # a BMP has 96 dpi of its own
+    assert "Total" in pages_of(answer.content)[0]
+
+
+def test_pages_that_failed_keep_their_place_in_every_format(tmp_path: Path) -> None:
+    script = {"text": "read", "pages": [{}, {"fail": "No."}, {}]}
+    with running_server(tmp_path, script, OCR_ENGINE_WORKERS=1) as server:
+        answer = server.read(pdf(3), data={"output": "pdf"})
+    assert answer.headers["x-ocr-status"] == "partial"
+    assert sorted(text.strip() for text in pages_of(answer.content)) == ["", "read", "read"]
+
+
+def pages_of(content: bytes) -> list[str]:
+    with contextlib.closing(pypdfium2.PdfDocument(content)) as document:
+        return [page.get_textpage().get_text_range() for page in document]

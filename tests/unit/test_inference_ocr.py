@@ -34,6 +34,7 @@ BOX = (0.0, 0.0, 1.0, 1.0)
         ("application/xml", "alto"),
         ("application/alto+xml, application/json;q=0.5", "alto"),
         ("text/vnd.hocr+html", "hocr"),
+        ("application/pdf", "pdf"),
         ("text/plain", "text"),
         ("TEXT/Plain; charset=utf-8", "text"),
         ("application/json;q=0.3, text/markdown;q=0.4", "markdown"),

@@ -1,4 +1,5 @@
-"""The decode child: tells formats and sizes, and turns one page per call into a raw image file."""
+"""The decode child: tells formats and sizes, turns one page per call into a raw image file, and
+writes PDFs."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def start(config: Message, emit: Emit) -> Handlers:
     allowed = address_space(memory_limit())
     resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
 
-    from ocr_inference.pipeline.decode import Limits, inspect, preview, render
+    from ocr_inference.pipeline.decode import Limits, inspect, picture, preview, render
 
     limits = Limits(config["max_pages"], config["max_pixels"], config["max_side"])
 
@@ -58,5 +59,23 @@ def start(config: Message, emit: Emit) -> Handlers:
             raise storage_full() from error
         return {}
 
+    def picture_call(call: Message) -> Message:
+        picture(Path(call["path"]), call["number"], Path(call["out"]), limits)
+        return {}
+
+    def write_pdf_call(call: Message) -> Message:
+        # Imported late: few documents are wanted as a PDF.
+        from ocr_inference.pipeline.searchable import write_searchable
+
+        pictures = [Path(name) for name in call["pictures"]]
+        write_searchable(Path(call["path"]), Path(call["layers"]), pictures, Path(call["out"]))
+        return {}
+
     emit({"event": "ready"})
-    return {"inspect": inspect_call, "render": render_call, "preview": preview_call}
+    return {
+        "inspect": inspect_call,
+        "render": render_call,
+        "preview": preview_call,
+        "picture": picture_call,
+        "write_pdf": write_pdf_call,
+    }

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ log = logging.getLogger("ocr_inference.decode")
 
 DECODE_DEADLINE_S = 30.0
 """An A4 page takes well under a second; what takes this long never ends."""
+
+WRITE_PAGE_S = 0.1
+"""More for each page of a PDF that is written in one call; ten times what a page of text takes."""
 
 SUSPECT_DECODE_S = 10.0
 SUSPECT_FOR_S = 300.0
@@ -122,35 +125,76 @@ class Decoder:
             client, "preview", deadline, path=str(path), number=number, side=side, out=str(out)
         )
 
+    async def picture(
+        self, client: str, path: Path, number: int, out: Path, deadline: float
+    ) -> None:
+        """Frame `number` as the JPEG or PNG file that `write_pdf` takes."""
+        await self._call(client, "picture", deadline, path=str(path), number=number, out=str(out))
+
+    async def write_pdf(
+        self,
+        client: str,
+        path: Path,
+        layers: Path,
+        pictures: Sequence[Path],
+        pages: int,
+        out: Path,
+        deadline: float,
+    ) -> None:
+        """The document with `layers` as its text; `pictures` where it is no PDF itself."""
+        await self._call(
+            client,
+            "write_pdf",
+            deadline,
+            more=pages * WRITE_PAGE_S,
+            path=str(path),
+            layers=str(layers),
+            pictures=[str(picture) for picture in pictures],
+            out=str(out),
+        )
+
     async def end(self) -> None:
         for place in self._places:
             if place.child is not None:
                 await place.child.end()
 
-    async def _call(self, client: str, op: str, deadline: float, **arguments: Any) -> Message:
+    async def _call(
+        self,
+        client: str,
+        op: str,
+        deadline: float,
+        more: float = 0.0,
+        **arguments: Any,
+    ) -> Message:
         # Shielded: a client that goes away must neither leave its call in the way of the next
         # file's, nor make us start a new child for every connection it drops.
-        calling = asyncio.create_task(self._call_in_turn(client, op, deadline, arguments))
+        calling = asyncio.create_task(self._call_in_turn(client, op, deadline, more, arguments))
         calling.add_done_callback(_retrieve)
         return await asyncio.shield(calling)
 
     async def _call_in_turn(
-        self, client: str, op: str, deadline: float, arguments: Message
+        self, client: str, op: str, deadline: float, more: float, arguments: Message
     ) -> Message:
         # A client has its share of the line: between two of its own the others have theirs.
         async with self._own_turn[client]:
             place = await self._free.get()
             try:
-                return await self._call_at(place, client, op, deadline, arguments)
+                return await self._call_at(place, client, op, deadline, more, arguments)
             finally:
                 self._free.put_nowait(place)
 
     async def _call_at(
-        self, place: _Place, client: str, op: str, deadline: float, arguments: Message
+        self,
+        place: _Place,
+        client: str,
+        op: str,
+        deadline: float,
+        more: float,
+        arguments: Message,
     ) -> Message:
         now = time.monotonic()
         suspect = now < self._suspect_until.get(client, 0.0)
-        longest = SUSPECT_DECODE_S if suspect else DECODE_DEADLINE_S
+        longest = SUSPECT_DECODE_S if suspect else DECODE_DEADLINE_S + more
         remaining = deadline - now
         if remaining <= 0:
             raise _too_late()

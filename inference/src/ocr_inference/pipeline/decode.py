@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocr_inference.engine.base import Image
+from ocr_inference.errors import storage_full
 from ocr_inference.pipeline import images, pdf
 from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
 from ocr_inference.pipeline.magic import HEAD_BYTES, media_type_of
+from ocr_inference.pipeline.picture import copy_picture, encode_picture
 from ocr_inference.pipeline.selection import select
 
-__all__ = ["DocumentInfo", "Limits", "inspect", "preview", "render"]
+__all__ = ["DocumentInfo", "Limits", "inspect", "picture", "preview", "render"]
 
 _PREVIEW_DPI = 100
 
@@ -69,6 +71,23 @@ def preview(path: Path, number: int, side: int, limits: Limits) -> bytes:
     for `render`."""
     image, _ = render(path, number, _PREVIEW_DPI, limits)
     return images.as_jpeg(image, side)
+
+
+def picture(path: Path, number: int, out: Path, limits: Limits) -> None:
+    """Frame `number` of an image file as the JPEG or PNG that a PDF takes; errors as for `render`,
+    and 503 storage_full."""
+    _, kind = _told_by_magic(path)
+    if kind is None:
+        raise decode_failed("The document is no picture.")
+    size = images.frame_sizes(path, kind, number)[number - 1]
+    if not limits.fits(*size):
+        raise too_many_pixels(number, *size, limits)
+    try:
+        if not copy_picture(path, kind, out):
+            image, _ = images.render_frame(path, kind, number, _PREVIEW_DPI, limits)
+            encode_picture(image, out)
+    except OSError as error:
+        raise storage_full() from error
 
 
 def _told_by_magic(path: Path) -> tuple[str, str | None]:

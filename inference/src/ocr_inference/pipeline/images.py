@@ -35,7 +35,7 @@ def frame_sizes(path: Path, kind: str, most: int) -> list[Size]:
     """
     if kind == "WEBP":
         return [_webp_size(path)]
-    with _opened(path, kind) as image:
+    with opened(path, kind) as image:
         sizes = [image.size]
         while kind == "TIFF" and len(sizes) < most:
             try:
@@ -50,7 +50,7 @@ def render_frame(path: Path, kind: str, number: int, dpi: int, limits: Limits) -
     """Decode frame `number`; the resolution is the file's own where it is believable."""
     if kind == "WEBP":
         _check(number, _webp_size(path), limits)
-    with _opened(path, kind) as image:
+    with opened(path, kind) as image:
         if number > 1:
             image.seek(number - 1)
         _check(number, image.size, limits)
@@ -76,7 +76,8 @@ def _check(number: int, size: Size, limits: Limits) -> None:
 
 
 @contextmanager
-def _opened(path: Path, kind: str) -> Iterator[Pillow.Image]:
+def opened(path: Path, kind: str) -> Iterator[Pillow.Image]:
+    """A file of this format and no other; whatever is wrong with it is a `PublicError`."""
     # Our own limit is stricter and is checked first; Pillow's would only warn between 89 and
     # 179 megapixels and then raise something that the client could not tell from a broken file.
     Pillow.MAX_IMAGE_PIXELS = None

@@ -17,7 +17,7 @@ from pikepdf import Array, Dictionary, Object, Pdf
 from ocr_inference.errors import DISK_FULL, PublicError, storage_full
 from ocr_inference.pipeline.glyphless import WIDTH, GlyphlessFont
 from ocr_inference.pipeline.limits import decode_failed
-from ocr_inference.pipeline.picture import picture_page
+from ocr_inference.pipeline.pdf_picture import picture_page
 from ocr_inference.pipeline.text_layer import PageLayer, read_layers
 
 _DEEPEST = 64

@@ -7,21 +7,27 @@ any time and on any replica.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import PurePath
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from ocr_inference.api.ocr.answer import Answer
 from ocr_inference.api.ocr.schema import Output
 from ocr_inference.engine.decoder import Decoder
+from ocr_inference.errors import storage_full
 from ocr_inference.pipeline.alto import as_alto
 from ocr_inference.pipeline.hocr import as_hocr
+from ocr_inference.pipeline.magic import HEAD_BYTES, PDF, media_type_of
+from ocr_inference.pipeline.page import Page
 from ocr_inference.pipeline.plain import Origin
+from ocr_inference.pipeline.text_layer import write_layers
 from ocr_inference.reading.request import Document
 from ocr_inference.workspace import Workspace
 
@@ -31,6 +37,7 @@ MEDIA_TYPES: dict[Output, str] = {
     "markdown": "text/markdown; charset=utf-8",
     "hocr": "text/vnd.hocr+html; charset=utf-8",
     "alto": "application/alto+xml",
+    "pdf": "application/pdf",
 }
 SUFFIXES: dict[Output, str] = {
     "json": ".json",
@@ -38,22 +45,30 @@ SUFFIXES: dict[Output, str] = {
     "markdown": ".md",
     "hocr": ".hocr",
     "alto": ".xml",
+    "pdf": ".pdf",
 }
+_CHUNK_BYTES = 256 * 1024
+
 _TO_SHOW = frozenset(("json", "text", "markdown"))
 """What a browser shows; the others are files to keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A finished answer. `file_name` is for people, and safe as one."""
+    """A finished answer. `file_name` is for people, and safe as one; `content` may be a file that
+    has no name any more and is gone when it is closed."""
 
     output: Output
     file_name: str
-    body: bytes
+    content: bytes | BinaryIO
 
     @property
     def media_type(self) -> str:
         return MEDIA_TYPES[self.output]
+
+    @property
+    def body(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else self.content.read()
 
     def response(self, about: Mapping[str, Any]) -> Response:
         """With headers for the formats that have no room for what `about` says."""
@@ -62,7 +77,11 @@ class Written:
             headers["X-OCR-Warnings"] = ", ".join(warning["code"] for warning in warnings)
         if self.output not in _TO_SHOW:
             headers["Content-Disposition"] = f"attachment; filename*=utf-8''{quote(self.file_name)}"
-        return Response(self.body, media_type=self.media_type, headers=headers)
+        if isinstance(self.content, bytes):
+            return Response(self.content, media_type=self.media_type, headers=headers)
+        # From the disk: a client that is slow to take it is not to hold it in memory.
+        headers["Content-Length"] = str(os.fstat(self.content.fileno()).st_size)
+        return StreamingResponse(_chunks(self.content), 200, headers, self.media_type)
 
 
 class Outputs:
@@ -71,20 +90,56 @@ class Outputs:
         self._workspace = workspace
 
     async def write(
-        self,
-        output: Output,
-        answer: Answer,
-        document: Document,
-        client: str,  # noqa: ARG002 - for the formats that need the document
-        deadline: float,  # noqa: ARG002
+        self, output: Output, answer: Answer, document: Document, client: str, deadline: float
     ) -> Written:
         """Write `answer`; `deadline` is on the monotonic clock.
 
         Raises `PublicError`: 504 deadline_exceeded, 503 storage_full, and what is wrong with the
         document where its own pages are part of the output.
         """
+        name = PurePath(document.name).stem + SUFFIXES[output]
+        if output == "pdf":
+            return Written(output, name, await self._pdf(answer, document, client, deadline))
         body = await asyncio.to_thread(_text_body, output, answer, document.name)
-        return Written(output, PurePath(document.name).stem + SUFFIXES[output], body)
+        return Written(output, name, body)
+
+    async def _pdf(
+        self, answer: Answer, document: Document, client: str, deadline: float
+    ) -> BinaryIO:
+        with contextlib.ExitStack() as files:
+            layers = files.enter_context(self._workspace.file(".layers"))
+            out = files.enter_context(self._workspace.file(".pdf"))
+            await asyncio.to_thread(_write_layers, layers, answer.pages)
+            pictures = []
+            if await asyncio.to_thread(_media_type, document.path) != PDF:
+                for page in answer.pages:
+                    picture = files.enter_context(self._workspace.file(".picture"))
+                    await self._decoder.picture(
+                        client, document.path, page.number, picture, deadline
+                    )
+                    pictures.append(picture)
+            await self._decoder.write_pdf(
+                client, document.path, layers, pictures, len(answer.pages), out, deadline
+            )
+            return out.open("rb")
+
+
+def _write_layers(path: Path, pages: Sequence[Page]) -> None:
+    try:
+        write_layers(path, pages)
+    except OSError as error:
+        raise storage_full() from error
+
+
+def _media_type(path: Path) -> str:
+    with path.open("rb") as file:
+        return media_type_of(file.read(HEAD_BYTES))[0]
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def _text_body(output: Output, answer: Answer, name: str) -> bytes:
@@ -99,6 +154,8 @@ def _text_body(output: Output, answer: Answer, name: str) -> bytes:
             return as_hocr(answer.pages, _origin(answer, name)).encode()
         case "alto":
             return as_alto(answer.pages, _origin(answer, name)).encode()
+        case "pdf":
+            raise AssertionError("a PDF is written from the document")
 
 
 def _origin(answer: Answer, name: str) -> Origin:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Task
 
-Output = Literal["json", "text", "markdown", "hocr", "alto"]
+Output = Literal["json", "text", "markdown", "hocr", "alto", "pdf"]
 SaveToS3 = Literal["true", "false", "required"]
 Include = Literal["blocks", "lines", "words", "timings"]
 Language = Annotated[str, Field(pattern=r"^([a-z]{2}|auto)$")]
