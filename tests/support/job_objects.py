@@ -17,6 +17,8 @@ class MemoryObjects:
     def __init__(self, conditional: bool = True) -> None:
         self.conditional = conditional
         self.down = False
+        self.lost_answers = 0
+        """So many writes are done and then fail."""
         self.kept: dict[str, tuple[bytes, str]] = {}
         self.puts: list[str] = []
 
@@ -29,6 +31,9 @@ class MemoryObjects:
             raise Changed(key)
         self.puts.append(key)
         self.kept[key] = body, str(len(self.puts))
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise StoreFailed("The answer was lost.")
         return self._tag(key)
 
     async def get(self, key: str) -> tuple[bytes, str] | None:

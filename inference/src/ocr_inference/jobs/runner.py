@@ -36,6 +36,7 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 3
 """A document during which the server ended so often is not tried again: it may be the cause."""
 
+_FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 """Between two tries of a store that is down, or of a server without room."""
 
@@ -245,7 +246,7 @@ class Runner:
             await asyncio.sleep(_LONGEST_PAUSE_S)
 
     async def _until_taken(self, work: Callable[[], Awaitable[T]]) -> T:
-        pause = 0.5
+        pause = _FIRST_PAUSE_S
         while True:
             try:
                 return await work()
