@@ -29,6 +29,7 @@ EXIT_CONFIGURATION = 2
 def serve() -> None:
     """Serve HTTP. Settings come from the environment (OCR_*)."""
     from ocr_inference import logs
+    from ocr_inference.command.caches import cache_dir
     from ocr_inference.engine.cpu import cpu_limit
     from ocr_inference.engine.spawn import engine_spawner
     from ocr_inference.scripted_http import split_script
@@ -36,6 +37,7 @@ def serve() -> None:
 
     logs.configure()
     settings = _settings()
+    settings = settings.model_copy(update={"cache_dir": cache_dir(settings)})
     limit = cpu_limit()
     script, hang_after = split_script(settings)
     spawn = engine_spawner(settings, script, limit)
