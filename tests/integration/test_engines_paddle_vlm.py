@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ocr_server import OcrServer, running_server
-from paddle_env import ROOT, paddle_python, tiny_models
+from paddle_env import environment, paddle_python, tiny_models
 from pages import LETTER
 from PIL import Image
 from vlm_stub import VlmStub, vlm_stub
@@ -44,14 +44,10 @@ def server(stub: VlmStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     home = tmp_path_factory.mktemp("paddle-vlm")
     models = home / "cache" / "paddlex" / "official_models"
     shutil.copytree(tiny_models() / "PP-DocLayoutV3", models / "PP-DocLayoutV3")
-    # The package is read from its source there; the server asks for its version.
-    about = home / "packages" / "ocr_inference-0.dist-info" / "METADATA"
-    about.parent.mkdir(parents=True)
-    about.write_text("Metadata-Version: 2.1\nName: ocr-inference\nVersion: 0\n")
     with running_server(
         home,
         prefix=(*WITH_PADDLE, str(paddle_python())),
-        pythonpath=f"{ROOT / 'inference' / 'src'}:{home / 'packages'}",
+        pythonpath=environment()["PYTHONPATH"],
         ocr_model="paddleocr-vl",
         ocr_backend="vllm",
         ocr_vlm_url=stub.url,

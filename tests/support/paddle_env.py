@@ -64,7 +64,16 @@ def run(python: Path, *args: str, timeout: float = 300, **env: str) -> str:
 
 def environment(**more: str) -> dict[str, str]:
     """The environment in which `paddle_python() -m ocr_inference` finds the package."""
-    return os.environ | {"PYTHONPATH": str(ROOT / "inference" / "src")} | more
+    return os.environ | {"PYTHONPATH": f"{ROOT / 'inference' / 'src'}:{_about()}"} | more
+
+
+def _about() -> Path:
+    """A folder with what an installed package says of itself: its version is asked for."""
+    folder = cached_env.cache() / "about"
+    metadata = folder / "ocr_inference-0.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True, exist_ok=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: ocr-inference\nVersion: 0\n")
+    return folder
 
 
 def _system_libraries() -> None:

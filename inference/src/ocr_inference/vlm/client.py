@@ -44,6 +44,7 @@ class VlmClient:
         self._openai: Any = None
         self._http: Any = None
         self._client: Any = None
+        self._loaded = asyncio.Event()
 
     async def load(self) -> None:
         """Import what is needed, which takes two seconds: the server answers before."""
@@ -60,6 +61,7 @@ class VlmClient:
         self._client = self._openai.AsyncOpenAI(
             base_url=self._url, api_key="-", http_client=self._http, max_retries=0
         )
+        self._loaded.set()
 
     async def close(self) -> None:
         if self._http is not None:
@@ -70,6 +72,7 @@ class VlmClient:
 
         Raises `VlmError`.
         """
+        await self._loaded.wait()
         try:
             async with self._client.chat.completions.with_streaming_response.create(
                 **self._request(block, picture, temperature)
