@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,28 @@ def test_a_document_may_have_all_of_the_limit_in_base64(server: OcrServer) -> No
     far_too_large = {"document": {"image_url": "A" * 3_000_000}}
     assert server.http.post("/v1/ocr", json=far_too_large, headers=AUTH).status_code == 413
     assert server.left_behind == []
+
+
+@pytest.mark.parametrize("route", ["/v1/ocr", "/layout-parsing", "/ocr"])
+def test_a_long_body_is_never_in_memory(tmp_path: Path, route: str) -> None:
+    head = picture(64, 64)
+    text = inline(head + bytes(24 * 1024**2), "image/png")
+    body: dict[str, Any] = {
+        "/v1/ocr": {"json": {"document": {"document_url": text}}},
+        "/layout-parsing": {"json": {"file": text}},
+        "/ocr": {"files": {"image_url": (None, text)}},
+    }
+    with running_server(tmp_path) as server:
+        assert server.read(picture()).status_code == 200  # what the first request loads is loaded
+        before = peak_bytes(server.pid)
+        assert server.http.post(route, **body[route]).status_code == 200
+        assert peak_bytes(server.pid) - before < 16 * 1024**2
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that the process ever had."""
+    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(line) * 1024
 
 
 def test_a_page_that_failed_says_so_in_either_shape(tmp_path: Path) -> None:

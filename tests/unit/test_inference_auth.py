@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,3 +65,29 @@ def test_a_file_that_cannot_be_read_leaves_the_keys_as_they_were(
     shutil.rmtree(tmp_path)
     assert ring.client("Bearer secret-c") is None
     assert ring.missing
+
+
+@pytest.mark.parametrize("key", ["secret-a", "secret-b", "secret-", "", "x" * 10_000])
+def test_every_key_is_compared_whole_whichever_is_right(
+    ring: KeyRing, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    compared = []
+
+    def compare(given: bytes, known: bytes) -> bool:
+        compared.append((len(given), len(known)))
+        return hmac.compare_digest(given, known)
+
+    monkeypatch.setattr(auth, "hmac", SimpleNamespace(compare_digest=compare))
+    ring.client(f"Bearer {key}")
+    # Digests of one length, so that not even a key's length is told.
+    assert compared == [(32, 32), (32, 32)]
+
+
+def test_a_rotated_key_is_the_same_client(
+    ring: KeyRing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "_CHECK_EVERY_S", 0.0)
+    (tmp_path / "alice").write_text("secret-new")
+    assert ring.client("Bearer secret-new") == "alice"
+    assert ring.client("Bearer secret-a") is None
+    assert ring.client("Bearer secret-b") == "bob"
