@@ -159,8 +159,10 @@ def test_boxes_are_where_the_answer_says(browser: Browser, tesseract: OcrServer)
               return [...document.querySelectorAll("#stage .box polygon")].map((box) => {
                 const place = box.getBoundingClientRect();
                 return [
-                  (place.left - image.left) / image.width, (place.top - image.top) / image.height,
-                  (place.right - image.left) / image.width, (place.bottom - image.top) / image.height,
+                  (place.left - image.left) / image.width,
+                  (place.top - image.top) / image.height,
+                  (place.right - image.left) / image.width,
+                  (place.bottom - image.top) / image.height,
                 ];
               });
             }"""
@@ -222,7 +224,14 @@ def test_each_format_can_be_downloaded(
 
 
 BAD = [
-    ("docx", "letter.docx", b"PK\x03\x04 not for us", {}, "unsupported_media_type", "save it as PDF"),
+    (
+        "docx",
+        "letter.docx",
+        b"PK\x03\x04 not for us",
+        {},
+        "unsupported_media_type",
+        "save it as PDF",
+    ),
     ("large", "large.png", bytes(MAX_BYTES), {}, "file_too_large", "smaller resolution"),
     ("empty", "empty.png", b"", {}, "empty_file", "original"),
     ("damaged", "damaged.png", picture()[:40], {}, "decode_failed", "save it anew"),
@@ -257,7 +266,9 @@ def test_a_file_larger_than_the_limit_is_not_even_sent(tab: Visit) -> None:
 
 
 def test_failed_pages_are_named_and_the_others_shown(browser: Browser, tmp_path: Path) -> None:
-    script = {"pages": [{}, {"fail": "The page made no sense."}, {"crash": True}, {}, {"crash": True}]}
+    script = {
+        "pages": [{}, {"fail": "The page made no sense."}, {"crash": True}, {}, {"crash": True}]
+    }
     with (
         running_server(tmp_path, script, ocr_engine_workers=1) as server,
         visit(browser, server.url) as tab,
@@ -372,7 +383,9 @@ def test_a_lost_connection_is_taken_up_again(browser: Browser, server: OcrServer
 
 
 def test_documents_wait_for_a_model_that_loads(browser: Browser, tmp_path: Path) -> None:
-    script = {"phases": [{"name": "download", "seconds": 0.2}, {"name": "load_model", "seconds": 6}]}
+    script = {
+        "phases": [{"name": "download", "seconds": 0.2}, {"name": "load_model", "seconds": 6}]
+    }
     with (
         running_server(tmp_path, script, ready=False) as server,
         visit(browser, server.url) as tab,
@@ -425,9 +438,7 @@ def test_a_server_that_ends_is_told_of_and_its_successor_reads(
         tab.wait_phase("done")
 
 
-def test_an_engine_without_confidence_is_said_in_words(
-    browser: Browser, server: OcrServer
-) -> None:
+def test_an_engine_without_confidence_is_said_in_words(browser: Browser, server: OcrServer) -> None:
     with visit(browser, server.url) as tab:
         tab.page.route("**/events", _without_confidence)
         tab.choose(file("page.png", picture(400, 300)))

@@ -20,6 +20,7 @@ let reading = null;
 let number = null;
 let tab = "text";
 let markdown = null;
+let ended = false;
 
 export const shownReading = () => reading;
 
@@ -39,11 +40,7 @@ export function prepareDocument({ again, chooseOther }) {
   for (const item of byId("tabs").children) {
     item.addEventListener("click", () => choose(item.id.replace("tab-", "")));
   }
-  copying(byId("copy"), () => ({
-    text: textOf(reading.pages.get(number)),
-    markdown: markdown ?? "",
-    json: JSON.stringify(reading.pages.get(number), null, 2),
-  })[tab]);
+  copying(byId("copy"), copied);
   byId("document").addEventListener("click", (event) => {
     const what = event.target.closest("[data-do]")?.dataset.do;
     if (what === "again") again(reading);
@@ -57,10 +54,15 @@ export function prepareDocument({ again, chooseOther }) {
   setInterval(() => reading?.retryAt && showStatus(), 500);
 }
 
+function copied() {
+  const page = reading.pages.get(number);
+  return { text: textOf(page), markdown, json: page && JSON.stringify(page, null, 2) }[tab] ?? "";
+}
+
 /** A button that copies what `text` gives and says so. */
 export function copying(item, text) {
   item.addEventListener("click", async () => {
-    const done = await copyText(text() ?? "");
+    const done = await copyText(text());
     say(item, done ? "Copied" : "Not copied");
     say(byId("announce"), done ? "Copied" : "The browser did not let it be copied");
     setTimeout(() => say(item, "Copy"), 1500);
@@ -87,9 +89,11 @@ export function refresh() {
   showDownloads();
   showStrip();
   const first = firstNumber();
-  const viewable = reading.job !== null && first !== null;
+  const nothing = reading.ended && reading.pages.size === reading.failedPages.length;
+  const viewable = reading.job !== null && first !== null && !nothing;
   show(byId("viewer"), viewable);
-  if (viewable && number === null) select(first);
+  if (viewable && (number === null || ended !== reading.ended)) select(number ?? first);
+  ended = reading.ended;
   if (reading.ended && viewable && markdown === null && tab === "markdown") loadMarkdown();
 }
 
@@ -119,7 +123,7 @@ function select(wanted) {
     else item.removeAttribute("aria-current");
     item.tabIndex = current ? 0 : -1;
   }
-  byId("copy").disabled = tab === "markdown" ? !markdown : !reading.pages.has(number);
+  byId("copy").disabled = !copied();
   showPage(reading, number, tab, markdown);
 }
 
@@ -203,7 +207,8 @@ function failure(problem) {
 function waitingCard() {
   const { title, advice } = advise(reading.problem);
   return el("div", { class: "card wait" }, el("h3", {}, title),
-    reading.problem.message ? el("p", {}, reading.problem.message) : null,
+    reading.problem.message && reading.problem.message !== `${title}.`
+      ? el("p", {}, reading.problem.message) : null,
     el("p", {}, advice),
     el("div", { class: "actions" }, el("button",
       { type: "button", class: "button", "data-do": "now" }, "Try now")));
@@ -212,7 +217,7 @@ function waitingCard() {
 function offlineCard() {
   return el("div", { class: "card wait" }, el("h3", {}, "The server cannot be reached"),
     el("p", {}, reading.job
-      ? "The server goes on reading. The page asks again by itself and shows what has come by then."
+      ? "Nothing is lost: the page asks again by itself and shows what has been read by then."
       : "Look at your connection. The document is sent again by itself."),
     el("div", { class: "actions" }, el("button",
       { type: "button", class: "button", "data-do": "now" }, "Try now")));
@@ -268,7 +273,7 @@ async function download(name, words, suffix) {
 function showStrip() {
   const strip = byId("strip");
   const all = numbers();
-  show(strip, all.length > 1);
+  show(strip, all.length > 1 && !(reading.ended && reading.pages.size === 0));
   if (strip.children.length !== all.length
     || all.some((page, index) => Number(strip.children[index].dataset.page) !== page)) {
     const focused = strip.contains(document.activeElement) ? document.activeElement.dataset.page : null;
