@@ -23,15 +23,12 @@ from ocr_inference.api.ocr.outputs import Outputs
 from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.app import create_app
 from ocr_inference.auth import KeyRing
-from ocr_inference.engine.cgroup import memory_limit
 from ocr_inference.engine.decoder import Decoder
-from ocr_inference.engine.host import Child, engine_pids, running_pids
-from ocr_inference.engine.memory import MemoryBound
-from ocr_inference.engine.pool import EnginePool
+from ocr_inference.engine.engines import make_engines
+from ocr_inference.engine.host import Child, running_pids
 from ocr_inference.engine.registry import tasks_of
-from ocr_inference.engine.sizes import decoders, pool_size
+from ocr_inference.engine.sizes import decoders
 from ocr_inference.engine.spawn import decode_spawner
-from ocr_inference.engine.supervisor import EngineSupervisor
 from ocr_inference.folders import Folders
 from ocr_inference.gpu import GpuMetrics
 from ocr_inference.http_protocol import connection_limit, header_limited
@@ -175,7 +172,9 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         settings.model, settings.model_version, settings.backend, start.cpu_limit, start.began
     )
     record.spawned(start.spawned)
-    engine = _engines(settings, start, metrics, record)
+    engine = make_engines(
+        settings, start.spawn_engine, start.first_child, start.spawned, metrics, record
+    )
     vlm = make_vlm(settings, workspace, metrics)
     admission = Admission(
         settings.queue_max_pages,
@@ -240,33 +239,6 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         job_ocr=job_ocr,
     )
     return _Parts(services, decoder, dispatcher, vlm, output)
-
-
-def _engines(settings: Settings, start: Start, metrics: Metrics, record: StartRecord) -> EnginePool:
-    def engine(child: Child, spawned: float, record: StartRecord) -> EngineSupervisor:
-        return EngineSupervisor(
-            start.spawn_engine,
-            child,
-            spawned,
-            record,
-            settings.heartbeat_deadline_s,
-            lambda why: metrics.worker_restarts.labels("engine", why).inc(),
-            MemoryBound(memory_limit(), running_pids, engine_pids),
-        )
-
-    def another() -> EngineSupervisor:
-        # The start that is told is that of the first one; nobody reads this record.
-        now = time.monotonic()
-        unread = StartRecord(record.model, record.version, record.backend, record.cpu_limit, now)
-        return engine(start.spawn_engine(), now, unread)
-
-    return EnginePool(
-        engine(start.first_child, start.spawned, record),
-        another,
-        lambda resident: pool_size(
-            settings.engine_workers, settings.model, start.cpu_limit, resident
-        ),
-    )
 
 
 def _upload_space(settings: Settings, admission: Admission) -> UploadSpace:

@@ -12,16 +12,14 @@ from typing import Any
 
 from ocr_inference.api.ocr.outputs import Outputs
 from ocr_inference.auth import ANONYMOUS
-from ocr_inference.engine.cgroup import memory_limit
 from ocr_inference.engine.cpu import cpu_limit
 from ocr_inference.engine.decoder import Decoder
-from ocr_inference.engine.host import Child, engine_pids, running_pids
-from ocr_inference.engine.memory import MemoryBound
+from ocr_inference.engine.engines import make_engines
 from ocr_inference.engine.pool import EnginePool
 from ocr_inference.engine.registry import tasks_of
-from ocr_inference.engine.sizes import decoders, pool_size
+from ocr_inference.engine.sizes import decoders
 from ocr_inference.engine.spawn import decode_spawner, engine_spawner
-from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
+from ocr_inference.engine.supervisor import EngineState
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.admission import Admission
 from ocr_inference.reading.cache import PageCache
@@ -33,6 +31,9 @@ from ocr_inference.settings import Settings
 from ocr_inference.startup import StartRecord
 from ocr_inference.vlm.service import Vlm, make_vlm
 from ocr_inference.workspace import Workspace
+
+CLIENT = ANONYMOUS
+"""The one who asks here; limits of clients are for servers."""
 
 _NO_LIMIT = 2**62
 _CHECK_S = 0.05
@@ -84,7 +85,9 @@ async def reading_room(
     record = StartRecord(
         settings.model, settings.model_version, settings.backend, limit, time.monotonic()
     )
-    engines = _engines(settings, limit, metrics, record, engines_wanted)
+    spawn = engine_spawner(settings, settings.script, limit)
+    record.spawned(spawned := time.monotonic())
+    engines = make_engines(settings, spawn, spawn(), spawned, metrics, record, engines_wanted)
     vlm = make_vlm(settings, workspace, metrics)
     admission = Admission(_NO_LIMIT, _NO_LIMIT)
     decoder = Decoder(
@@ -122,42 +125,3 @@ def _lives(
     if vlm is not None:
         vlm.begin()
         yield vlm.run()
-
-
-def _engines(
-    settings: Settings,
-    limit: float | None,
-    metrics: Metrics,
-    record: StartRecord,
-    wanted: Callable[[], int],
-) -> EnginePool:
-    spawn = engine_spawner(settings, settings.script, limit)
-
-    def engine(child: Child, spawned: float, record: StartRecord) -> EngineSupervisor:
-        return EngineSupervisor(
-            spawn,
-            child,
-            spawned,
-            record,
-            settings.heartbeat_deadline_s,
-            lambda why: metrics.worker_restarts.labels("engine", why).inc(),
-            MemoryBound(memory_limit(), running_pids, engine_pids),
-        )
-
-    def another() -> EngineSupervisor:
-        now = time.monotonic()
-        unread = StartRecord(record.model, record.version, record.backend, limit, now)
-        return engine(spawn(), now, unread)
-
-    def size(resident: int) -> int:
-        return min(
-            max(1, wanted()), pool_size(settings.engine_workers, settings.model, limit, resident)
-        )
-
-    now = time.monotonic()
-    record.spawned(now)
-    return EnginePool(engine(spawn(), now, record), another, size)
-
-
-CLIENT = ANONYMOUS
-"""The one who asks here; limits of clients are for servers."""
