@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 MAX_HEADER_BYTES = 64 * 1024
 
 MAX_CONNECTIONS = 4096
-"""At 14 KiB each while they wait (docs/reliability.md)."""
+"""At 5 KiB each while they wait."""
 
 _OTHER_DESCRIPTORS = 256
 """Kept for files, children and the bucket."""
