@@ -43,7 +43,7 @@ class BodyLimits:
 
     def of(self, content_type: bytes) -> int:
         """Bytes of a body of this type."""
-        if b"json" in content_type:
+        if b"json" in content_type.lower():
             return self.max_bytes * 4 // 3 + MAX_REST_BYTES
         return self.max_bytes
 

@@ -21,7 +21,8 @@ class PageRates:
 
     A request pays for its first page when it is let in, so that a refusal comes before its upload,
     and for the others once they are counted. Those may leave a debt, which is paid by waiting: no
-    document is too long to ever be read, and over time nobody has more than the rate.
+    document is too long to ever be read, and over time nobody has more than the rate. Each replica
+    counts for itself.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
