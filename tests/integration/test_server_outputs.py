@@ -79,6 +79,18 @@ def test_pages_that_failed_keep_their_place_in_every_format(tmp_path: Path) -> N
     assert sorted(text.strip() for text in pages_of(answer.content)) == ["", "read", "read"]
 
 
+def test_a_pdf_with_text_of_its_own_need_not_be_read(server: OcrServer) -> None:
+    first = server.read(picture(200, 100), data={"output": "pdf"}).content
+    own = server.read(first, data={"pdf_mode": "text"}).json()
+    assert own["pages"][0]["text_source"] == "pdf"
+    assert own["text"].split() == SCRIPT["text"].split()
+    assert {result["confidence_source"] for result in own["results"]} == {"none"}
+    # What was read by a program is hidden, and not what a reader sees: it is read again.
+    again = server.read(first, data={"pdf_mode": "auto"}).json()
+    assert "text_source" not in again["pages"][0]
+    assert server.read(picture(), data={"pdf_mode": "text"}).json()["text"] == again["text"]
+
+
 def pages_of(content: bytes) -> list[str]:
     with contextlib.closing(pypdfium2.PdfDocument(content)) as document:
         return [page.get_textpage().get_text_range() for page in document]

@@ -35,6 +35,7 @@ def start(config: Message, emit: Emit) -> Handlers:
     resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
 
     from ocr_inference.pipeline.decode import Limits, inspect, picture, preview, render
+    from ocr_inference.pipeline.pdf_text import own_text
 
     limits = Limits(config["max_pages"], config["max_pixels"], config["max_side"])
 
@@ -59,6 +60,12 @@ def start(config: Message, emit: Emit) -> Handlers:
             raise storage_full() from error
         return {}
 
+    def own_text_call(call: Message) -> Message:
+        path, number, dpi = Path(call["path"]), call["number"], call["dpi"]
+        text, width, height, dpi = own_text(path, number, dpi, limits, call["trusted"])
+        found = None if text is None else asdict(text)
+        return {"text": found, "width": width, "height": height, "dpi": dpi}
+
     def picture_call(call: Message) -> Message:
         picture(Path(call["path"]), call["number"], Path(call["out"]), limits)
         return {}
@@ -76,6 +83,7 @@ def start(config: Message, emit: Emit) -> Handlers:
         "inspect": inspect_call,
         "render": render_call,
         "preview": preview_call,
+        "own_text": own_text_call,
         "picture": picture_call,
         "write_pdf": write_pdf_call,
     }

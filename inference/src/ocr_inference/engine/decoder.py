@@ -125,6 +125,15 @@ class Decoder:
             client, "preview", deadline, path=str(path), number=number, side=side, out=str(out)
         )
 
+    async def own_text(
+        self, client: str, path: Path, number: int, dpi: int, trusted: bool, deadline: float
+    ) -> Message:
+        """`text` of a PDF page's own, None where it is not `trusted` and looks wrong; `width`,
+        `height` and `dpi` are those of the image that `render` would have made."""
+        return await self._call(
+            client, "own_text", deadline, path=str(path), number=number, dpi=dpi, trusted=trusted
+        )
+
     async def picture(
         self, client: str, path: Path, number: int, out: Path, deadline: float
     ) -> None:

@@ -66,6 +66,8 @@ def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
     }
     if page.text is not None:
         body["confidence_source"] = page.text.confidence_source.value
+    if page.text is not None and page.text.own:
+        body["text_source"] = "pdf"
     if page.error is not None:
         body["error"] = page.error
     if "blocks" in include:

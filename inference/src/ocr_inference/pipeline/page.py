@@ -12,6 +12,9 @@ kind (the prompts of PaddleOCR-VL)."""
 
 TASKS: tuple[Task, ...] = get_args(Task)
 
+PdfMode = Literal["ocr", "auto", "text"]
+"""Whether a PDF's own text is taken: never, where it looks right, or always."""
+
 BBox = tuple[float, float, float, float]
 """`(x1, y1, x2, y2)` in pixels of the page image, origin at the top left."""
 
@@ -81,6 +84,8 @@ class PageText:
     markdown: str | None = None
     """Set by engines that write Markdown themselves; otherwise it is made from the blocks."""
     notices: tuple[Notice, ...] = ()
+    own: bool = False
+    """It is a PDF's own text, and was not read from the picture."""
 
 
 class PageStatus(StrEnum):

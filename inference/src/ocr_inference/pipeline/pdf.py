@@ -26,7 +26,7 @@ MIN_DPI = 72
 
 
 def page_count(path: Path) -> int:
-    with _document(path) as document:
+    with opened_pdf(path) as document:
         count = len(document)
     if count < 1:
         raise decode_failed("The PDF has no pages.")
@@ -36,10 +36,11 @@ def page_count(path: Path) -> int:
 def pixels(path: Path, numbers: tuple[int, ...], dpi: int, limits: Limits) -> tuple[int, ...]:
     """What rendering these pages will give. Nothing is rendered, and a page that does not fit at
     any readable resolution is refused."""
-    with _document(path) as document:
+    with opened_pdf(path) as document:
         sizes = [(number, document.get_page_size(number - 1)) for number in numbers]
     return tuple(
-        math.prod(_pixels(size, fitting_dpi(number, size, dpi, limits))) for number, size in sizes
+        math.prod(pixel_size(size, fitting_dpi(number, size, dpi, limits)))
+        for number, size in sizes
     )
 
 
@@ -52,15 +53,15 @@ def fitting_dpi(number: int, size: Points, dpi: int, limits: Limits) -> int:
     area = width * height / POINTS_PER_INCH**2
     fit = math.floor(min(dpi, limits.max_side / inches, math.sqrt(limits.max_pixels / area)))
     # The renderer rounds both sides up, which may be a pixel too many.
-    while fit >= MIN_DPI and not limits.fits(*_pixels(size, fit)):
+    while fit >= MIN_DPI and not limits.fits(*pixel_size(size, fit)):
         fit -= 1
     if fit < min(MIN_DPI, dpi):
-        raise too_many_pixels(number, *_pixels(size, MIN_DPI), limits)
+        raise too_many_pixels(number, *pixel_size(size, MIN_DPI), limits)
     return fit
 
 
 def render_page(path: Path, number: int, dpi: int, limits: Limits) -> tuple[Image, int]:
-    with _document(path) as document:
+    with opened_pdf(path) as document:
         if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
             # Without it what was filled into a form's fields is not drawn.
             document.init_forms()
@@ -77,13 +78,14 @@ def render_page(path: Path, number: int, dpi: int, limits: Limits) -> tuple[Imag
                 return np.array(bitmap.to_numpy(), copy=True, order="C"), fit
 
 
-def _pixels(size: Points, dpi: int) -> tuple[int, int]:
+def pixel_size(size: Points, dpi: int) -> tuple[int, int]:
     scale = dpi / POINTS_PER_INCH
     return max(1, math.ceil(size[0] * scale)), max(1, math.ceil(size[1] * scale))
 
 
 @contextmanager
-def _document(path: Path) -> Iterator[pdfium.PdfDocument]:
+def opened_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
+    """The document; whatever is wrong with it is a `PublicError`."""
     try:
         with closing(pdfium.PdfDocument(path)) as document:
             yield document

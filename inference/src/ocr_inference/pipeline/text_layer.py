@@ -34,9 +34,11 @@ class PageLayer:
 def write_layers(path: Path, pages: Iterable[Page]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for page in pages:
+            own = page.text is not None and page.text.own  # it is in the page already
+            blocks = () if own else blocks_of(page)
             lines = [
                 (line.bbox[1], line.bbox[3], [(w.text, w.bbox[0], w.bbox[2]) for w in line.words])
-                for block in blocks_of(page)
+                for block in blocks
                 for line in placed_lines(block)
             ]
             layer = (page.number, page.width, page.height, page.dpi, lines)

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from ocr_inference.engine.decoder import Decoder, Inspection
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
+from ocr_inference.pipeline.magic import PDF
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageStatus, PageText, Task
 from ocr_inference.reading.admission import Ticket
 from ocr_inference.reading.cache import PageCache, PageKey
@@ -93,8 +94,11 @@ class Reader:
     async def _pages(
         self, request: ReadRequest, found: Inspection, ticket: Ticket, watcher: Watcher
     ) -> list[tuple[Page, PublicError | None]]:
+        may_have_text = request.pdf_mode != "ocr" and found.media_type == PDF
+
         async def one(number: int, pixels: int) -> tuple[Page, PublicError | None]:
-            page, error = await self._page(request, number)
+            own = await self._own_text(request, number) if may_have_text else None
+            page, error = own or await self._page(request, number)
             ticket.page_done(pixels)
             self._metrics.page_read(request.client, page.status)
             watcher.page(page)
@@ -108,6 +112,30 @@ class Reader:
                 for number, pixels in zip(found.page_numbers, found.pixels, strict=True)
             ]
         return [task.result() for task in tasks]
+
+    async def _own_text(
+        self, request: ReadRequest, number: int
+    ) -> tuple[Page, PublicError | None] | None:
+        """The page with the text that the PDF has for it; None where it is to be read."""
+        began = time.monotonic()
+        try:
+            found = await self._decoder.own_text(
+                request.client,
+                request.document.path,
+                number,
+                request.dpi,
+                request.pdf_mode == "text",
+                request.deadline,
+            )
+        except PublicError as error:
+            return _failed(request, number, error)
+        if found["text"] is None:
+            return None
+        text = await asyncio.to_thread(_page_text, found["text"])
+        took = round((time.monotonic() - began) * 1000, 1)
+        times = {"queue_ms": 0.0, "render_ms": took, "infer_ms": 0.0}
+        size = found["width"], found["height"], found["dpi"]
+        return Page(number, *size, text=text, timings_ms=times), None
 
     async def _page(self, request: ReadRequest, number: int) -> tuple[Page, PublicError | None]:
         def begin() -> PageWork:
@@ -123,8 +151,7 @@ class Reader:
             # In a thread: a page of ten thousand words holds the loop longer than a probe likes.
             return await asyncio.to_thread(_read_page, number, outcome, cached, request), None
         except PublicError as error:
-            failed = Page(number, 0, 0, request.dpi, PageStatus.FAILED, error=error.message)
-            return failed, error
+            return _failed(request, number, error)
 
 
 def _work(request: ReadRequest, number: int) -> PageWork:
@@ -168,6 +195,10 @@ def _read_page(number: int, outcome: PageOutcome, cached: bool, request: ReadReq
         },
         cached=cached,
     )
+
+
+def _failed(request: ReadRequest, number: int, error: PublicError) -> tuple[Page, PublicError]:
+    return Page(number, 0, 0, request.dpi, PageStatus.FAILED, error=error.message), error
 
 
 def _page_text(crossed: dict[str, Any]) -> PageText:

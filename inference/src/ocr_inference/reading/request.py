@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from ocr_inference.engine.decoder import Inspection
 from ocr_inference.errors import PublicError
-from ocr_inference.pipeline.page import Page, Task
+from ocr_inference.pipeline.page import Page, PdfMode, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class ReadRequest:
     dpi: int = 200
     languages: tuple[str, ...] = ()
     task: Task = "parse"
+    pdf_mode: PdfMode = "ocr"
     min_confidence: float = 0.0
     max_pages: int | None = None
     """Other than what a request that is waited for may have."""

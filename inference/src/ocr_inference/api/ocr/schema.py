@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ocr_inference.errors import PublicError
-from ocr_inference.pipeline.page import Task
+from ocr_inference.pipeline.page import PdfMode, Task
 
 Output = Literal["json", "text", "markdown", "hocr", "alto", "pdf"]
 SaveToS3 = Literal["true", "false", "required"]
@@ -42,6 +42,12 @@ class OcrForm(BaseModel):
         None, description="Format of the answer; without it the `Accept` header decides."
     )
     dpi: int = Field(200, ge=72, le=400, description="Resolution at which PDF pages are rendered.")
+    pdf_mode: PdfMode = Field(
+        "ocr",
+        description="`ocr`: every page is read from its picture. `auto`: a PDF page with text of "
+        "its own that looks right is taken as it is. `text`: every PDF page is. What a file says "
+        "need not be what a reader sees: for files that you trust.",
+    )
     min_confidence: float = Field(
         0.0, ge=0, le=1, allow_inf_nan=False, description="Lines below it are left out."
     )
@@ -129,6 +135,9 @@ class PageItem(BaseModel):
     height: int
     dpi: int
     status: Literal["ok", "failed"]
+    text_source: Literal["pdf"] | None = Field(
+        None, description="`pdf`: the file's own text, which was not read from the picture."
+    )
     error: str | None = None
     blocks: list[dict[str, Any]] | None = None
     lines: list[dict[str, Any]] | None = None

@@ -50,6 +50,7 @@ class OcrService:
             dpi=form.dpi,
             languages=form.languages,
             task=form.task,
+            pdf_mode=form.pdf_mode,
             min_confidence=form.min_confidence,
             fresh=fresh,
         )
