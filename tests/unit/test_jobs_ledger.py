@@ -13,7 +13,9 @@ import pytest
 from job_objects import MemoryObjects
 
 from ocr_inference.api.ocr.schema import OcrForm
+from ocr_inference.jobs import documents as documents_module
 from ocr_inference.jobs import ledger as ledger_module
+from ocr_inference.jobs.documents import Documents
 from ocr_inference.jobs.keeper import Keeper
 from ocr_inference.jobs.lease import HEARTBEAT_S, STALE_S
 from ocr_inference.jobs.ledger import Held, Ledger, Promise, promise_key
@@ -21,6 +23,8 @@ from ocr_inference.jobs.local import LocalObjects
 from ocr_inference.jobs.model import Input, JobRecord, JobStatus, cancelled, utc_now
 from ocr_inference.jobs.store import Changed
 from ocr_inference.sinks.base import StoreFailed
+from ocr_inference.sources.space import UploadSpace
+from ocr_inference.workspace import Workspace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -388,5 +392,46 @@ def test_a_local_document_is_kept_without_a_copy(tmp_path: Path, document: Path)
         assert not await ledger.expire_oldest(utc_now(), DAY)
         assert objects.used_bytes < 2 * len(ended.record.json_bytes())
         assert not await ledger.document(held.record.id, tmp_path / "gone")
+
+    run(scenario())
+
+
+def test_a_document_is_fetched_once_for_all_who_look_at_it(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents_module, "KEEP_S", 0.05)
+
+    async def scenario() -> None:
+        ledger, space = Ledger(MemoryObjects()), UploadSpace(100, lambda: 1)
+        held = await ledger.create(new(), document)
+        fetches = []
+        fetch = ledger.document
+
+        async def counted(job: str, path: Path) -> bool:
+            fetches.append(job)
+            return await fetch(job, path)
+
+        monkeypatch.setattr(ledger, "document", counted)
+        workspace = Workspace(tmp_path)
+        documents = Documents(ledger, space, workspace)
+
+        async def look() -> Path:
+            async with documents.get(held.record) as path:
+                assert path is not None
+                assert await asyncio.to_thread(path.read_bytes) == b"a document"
+                return path
+
+        paths = set(await asyncio.gather(look(), look()))
+        paths.add(await look())
+        assert (len(fetches), len(paths), space.bytes) == (1, 1, 10)
+        await asyncio.sleep(0.2)
+        assert space.bytes == 0
+        assert not any(path.exists() for path in paths)
+        assert await look() not in paths
+        documents.forget(held.record.id)
+        assert space.bytes == 0
+        async with documents.get(new("2")) as path:
+            assert path is None
+        workspace.close()
 
     run(scenario())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any
 
 from ocr_inference.jobs.ledger import Held
@@ -30,8 +29,6 @@ class Live:
         """In the order in which they were read."""
         self.stop: Stop | None = None
         self.work: asyncio.Task[Any] | None = None
-        self.document: Path | None = None
-        """The input, while it is on this disk."""
         self.ended = asyncio.Event()
         self.writing = asyncio.Lock()
         self._written = (held.record.status, held.record.pages_done)

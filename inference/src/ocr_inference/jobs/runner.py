@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TypeVar
 
 from ocr_inference import logs
@@ -218,7 +217,6 @@ class Runner:
         with (
             self.uploads.reserve(record.input.size),
             self.workspace.file(".job") as path,
-            _on_disk(live, path),
             _ticket(self.admission, record.client) as ticket,
         ):
             if not await self._until_taken(lambda: self.ledger.document(record.id, path)):
@@ -267,15 +265,6 @@ def _ticket(admission: Admission, client: str) -> Iterator[Ticket]:
         yield ticket
     finally:
         ticket.release()
-
-
-@contextlib.contextmanager
-def _on_disk(live: Live, path: Path) -> Iterator[None]:
-    live.document = path
-    try:
-        yield
-    finally:
-        live.document = None
 
 
 def _worn_out(record: JobRecord) -> JobError:

@@ -8,12 +8,13 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.backlog import Backlog, Waiting
+from ocr_inference.jobs.documents import Documents
 from ocr_inference.jobs.keeper import Keeper
 from ocr_inference.jobs.ledger import Held, Ledger, Promise, promise_key
 from ocr_inference.jobs.live import Live, Stop
@@ -84,6 +85,7 @@ class Jobs:
         self._can_take = can_take
         self._in_flight = in_flight
         self._local_bytes = local_bytes
+        self._documents = Documents(ledger, runner.uploads, runner.workspace)
         self._keeper = Keeper(ledger, self, runner.ttl)
         self._live: dict[str, Live] = {}
         self._drains: dict[str, ExitStack] = {}
@@ -198,21 +200,11 @@ class Jobs:
     @asynccontextmanager
     async def document(self, record: JobRecord) -> AsyncIterator[Document]:
         """The job's input on this disk."""
-        live = self._live.get(record.id)
         sent = record.input
-        if live is not None and live.document is not None:
-            # Linked, because the job may end meanwhile.
-            path = self._runner.workspace.new_path(".input")
-            try:
-                path.hardlink_to(live.document)
-                yield Document(path, sent.name, sent.size, sent.sha256)
-            finally:
-                path.unlink(missing_ok=True)
-            return
-        with self._runner.uploads.reserve(sent.size), self._runner.workspace.file(".input") as path:
+        async with AsyncExitStack() as stack:
             with _public():
-                found = await self._ledger.document(record.id, path)
-            if not found:
+                path = await stack.enter_async_context(self._documents.get(record))
+            if path is None:
                 raise _expired()
             yield Document(path, sent.name, sent.size, sent.sha256)
 
@@ -225,6 +217,7 @@ class Jobs:
             record = await self._find(job, client)
             if record.finished:
                 await self._ledger.remove(record)
+                self._documents.forget(job)
                 return None
             live = self._live.get(job)
             if live is None:
