@@ -97,7 +97,7 @@ _json = st.recursive(
     at_end=st.booleans(),
 )
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_everything_but_the_document_is_what_a_parser_would_read(
     tmp_path: Path, rest: dict[str, object], ascii_only: bool, step: int, at_end: bool
