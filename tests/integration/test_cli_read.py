@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import pdf as written_pdf
 from file_server import eventually
 from ocr_server import pdf, picture
 
@@ -125,6 +126,15 @@ def test_a_model_that_cannot_be_loaded_ends_it(scans: Path, tmp_path: Path) -> N
     out, err = read("scans", home=tmp_path, script=script, code=2)
     assert out == ""
     assert "scripted cannot be loaded: load_model: No weights." in err
+
+
+def test_a_pdf_may_speak_for_itself(tmp_path: Path) -> None:
+    content = "BT /F1 24 Tf 20 100 Td (Its own words) Tj ET"
+    font = "/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+    (tmp_path / "a.pdf").write_bytes(written_pdf((300, 200), content=content, extra=font))
+    script = {"text": "read from the picture"}
+    out, _ = read("a.pdf", "--pdf-mode", "text", home=tmp_path, script=script)
+    assert out.strip() == "Its own words"
 
 
 def test_flags_win_over_the_environment(scans: Path, tmp_path: Path) -> None:

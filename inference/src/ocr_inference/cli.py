@@ -68,6 +68,12 @@ def read(
     dpi: Annotated[
         int, typer.Option(min=72, max=400, help="Resolution at which PDF pages are rendered.")
     ] = 200,
+    pdf_mode: Annotated[
+        Literal["ocr", "auto", "text"],
+        typer.Option(
+            help="auto, text: take a PDF page's own text, where it looks right or always."
+        ),
+    ] = "ocr",
     language: Annotated[
         list[str] | None, typer.Option(help="ISO 639-1 code, repeatable; wins over OCR_LANGUAGES.")
     ] = None,
@@ -89,7 +95,7 @@ def read(
     from ocr_inference.command.read import read as read_documents
     from ocr_inference.command.wish import Wish
 
-    wish = Wish(tuple(names), output, to, force, skip_existing, pages, dpi, verbose)
+    wish = Wish(tuple(names), output, to, force, skip_existing, pages, dpi, pdf_mode, verbose)
     raise typer.Exit(read_documents(wish, settings))
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ocr_inference.api.ocr.answer import Answer, about_reading
 from ocr_inference.command.places import PlaceTaken, write
@@ -32,7 +33,7 @@ class Done:
     path: Path
     pages: int
     written: bool
-    body: bytes | None
+    body: bytes | BinaryIO | None
     failures: tuple[Failure, ...]
 
 
@@ -87,6 +88,7 @@ class DocumentReader:
             began + _DAY_S,
             pages=self._wish.pages,
             dpi=self._wish.dpi,
+            pdf_mode=self._wish.pdf_mode,
             # Its checksum is not known, which is what pages are remembered by.
             fresh=True,
         )
@@ -100,8 +102,8 @@ class DocumentReader:
             self._wish.output, answer, document, CLIENT, request.deadline
         )
         if task.place is not None:
-            await asyncio.to_thread(write, task.place, written.body, self._wish.force)
+            await asyncio.to_thread(write, task.place, written.content, self._wish.force)
         failures.sort(key=lambda failure: failure.page or 0)
-        body = written.body if task.place is None else None
+        body = written.content if task.place is None else None
         pages = sum(page.error is None for page in reading.pages)
         return Done(task.path, pages, True, body, tuple(failures))

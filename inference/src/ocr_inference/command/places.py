@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from ocr_inference.command.inputs import Input
 
@@ -46,18 +48,31 @@ def _refuse_doubles(found: Mapping[Path, Path]) -> None:
             )
 
 
-def write(place: Path, body: bytes, force: bool) -> None:
-    """The whole file or none. Raises `PlaceTaken` for one that is there, without `force`."""
+def write(place: Path, body: bytes | BinaryIO, force: bool) -> None:
+    """The whole file or none; a `body` that is a file is closed.
+
+    Raises `PlaceTaken` for one that is there, without `force`.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(f".{place.name[:100]}.{uuid.uuid4().hex}.part")
     try:
-        part.write_bytes(body)
+        with part.open("wb") as file:
+            copy(body, file)
         if force:
             part.replace(place)
         else:
             _put_new(part, place)
     finally:
         part.unlink(missing_ok=True)
+
+
+def copy(body: bytes | BinaryIO, to: BinaryIO) -> None:
+    """A searchable PDF of a long document is too large for memory, and is a file."""
+    if isinstance(body, bytes):
+        to.write(body)
+        return
+    with body:
+        shutil.copyfileobj(body, to)
 
 
 def _put_new(part: Path, place: Path) -> None:

@@ -17,7 +17,7 @@ from rich.progress import Progress, TaskID
 
 from ocr_inference.command.caches import cache_dir
 from ocr_inference.command.document import DocumentReader, Done
-from ocr_inference.command.places import PlaceTaken
+from ocr_inference.command.places import PlaceTaken, copy
 from ocr_inference.command.report import Failure, progress, say, tell_failures
 from ocr_inference.command.room import EngineFailed, reading_room
 from ocr_inference.command.streams import own_streams
@@ -148,7 +148,7 @@ class _Run:
             return
         if self._named and self._wish.output != "json":
             self._out.write(f"==> {done.path} <==\n".encode())
-        self._out.write(done.body)
-        if self._wish.output != "pdf" and not done.body.endswith(b"\n"):
+        copy(done.body, self._out)
+        if isinstance(done.body, bytes) and not done.body.endswith(b"\n"):
             self._out.write(b"\n")
         self._out.flush()

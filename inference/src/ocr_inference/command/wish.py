@@ -10,6 +10,7 @@ from ocr_inference.api.ocr.outputs import SUFFIXES
 from ocr_inference.api.ocr.schema import Output
 from ocr_inference.command.inputs import find
 from ocr_inference.command.places import places
+from ocr_inference.pipeline.page import PdfMode
 
 _SEVERAL = frozenset(("json", "text", "markdown"))
 """What several documents may say on one standard output."""
@@ -24,6 +25,7 @@ class Wish:
     skip_existing: bool = False
     pages: str | None = None
     dpi: int = 200
+    pdf_mode: PdfMode = "ocr"
     verbose: bool = False
 
 
