@@ -6,12 +6,15 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pypdfium2
 import pytest
 from lxml import etree
 from ocr_server import OcrServer, pdf, picture, running_server
+from pages import tessdata
 
+EXAMPLES = Path(__file__).parents[2] / "examples/pages"
 SCRIPT = {"text": "Total <&> сум\njumps"}
 
 
@@ -72,11 +75,14 @@ def test_a_picture_becomes_a_page_of_its_size(server: OcrServer, kind: str) -> N
 
 
 def test_pages_that_failed_keep_their_place_in_every_format(tmp_path: Path) -> None:
-    script = {"text": "read", "pages": [{}, {"fail": "No."}, {}]}
+    script = {"text": "read", "pages": [{}, {"fail": "No."}, {}] * 2}
     with running_server(tmp_path, script, OCR_ENGINE_WORKERS=1) as server:
         answer = server.read(pdf(3), data={"output": "pdf"})
+        told = server.read(pdf(3), data={"output": "alto"})
     assert answer.headers["x-ocr-status"] == "partial"
     assert sorted(text.strip() for text in pages_of(answer.content)) == ["", "read", "read"]
+    sizes = [page.get("WIDTH") for page in etree.fromstring(told.content).iter("{*}Page")]
+    assert sizes == ["278"] * 3
 
 
 def test_a_pdf_with_text_of_its_own_need_not_be_read(server: OcrServer) -> None:
@@ -89,6 +95,37 @@ def test_a_pdf_with_text_of_its_own_need_not_be_read(server: OcrServer) -> None:
     again = server.read(first, data={"pdf_mode": "auto"}).json()
     assert "text_source" not in again["pages"][0]
     assert server.read(picture(), data={"pdf_mode": "text"}).json()["text"] == again["text"]
+
+
+def test_tesseract_and_the_pdf_agree_on_where_each_word_is(tmp_path: Path) -> None:
+    tessdata()
+    with running_server(tmp_path, OCR_MODEL="tesseract", OCR_LANGUAGES="ru,en") as server:
+        article = (EXAMPLES / "article-ru.png").read_bytes()
+        words = server.read(article, data={"include": "words"}).json()["pages"][0]["words"]
+        answer = server.read(article, data={"output": "pdf"})
+    long = [word for word in words if word["text"].isalpha() and len(word["text"]) > 7]
+    assert len(long) > 20
+    with contextlib.closing(pypdfium2.PdfDocument(answer.content)) as document:
+        page = document[0]
+        to_pixels = page.render(scale=200 / 72).get_posconv(page).to_bitmap
+        text = page.get_textpage()
+        for word in long:
+            found = list(places(text, to_pixels, word["text"]))
+            left, top, right, bottom = word["bbox"]
+            assert any(
+                abs(box[0] - left) < 3
+                and abs(box[2] - right) < 3
+                # As high as its line.
+                and box[1] - 3 <= top < bottom <= box[3] + 3
+                for box in found
+            ), (word, found)
+
+
+def places(text: Any, to_pixels: Any, word: str) -> Iterator[tuple[int, int, int, int]]:
+    search = text.search(word, match_case=True)
+    while (at := search.get_next()) is not None:
+        first, last = (text.get_charbox(at[0] + index) for index in (0, at[1] - 1))
+        yield (*to_pixels(first[0], first[3]), *to_pixels(last[2], last[1]))
 
 
 def pages_of(content: bytes) -> list[str]:

@@ -97,6 +97,7 @@ class Dispatcher:
             out.unlink(missing_ok=True)
             self._room.release()
             return
+        work.image = image
         render_s = self._metrics.stage("render", began)
         self._decoded.put_nowait(_Decoded(work, image, began - work.queued_at, render_s))
 

@@ -39,6 +39,8 @@ class PageWork:
     deadline: float
     outcome: asyncio.Future[PageOutcome]
     task: Task = "parse"
+    image: RawPage | None = None
+    """Known from when it was rendered; the file is gone when the page was read."""
     context: Context = field(default_factory=copy_context)
     """Of the request, for what is done for it elsewhere: its log lines have its id."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ocr_inference.engine.decoder import Decoder, Inspection
+from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
 from ocr_inference.pipeline.magic import PDF
@@ -138,8 +139,10 @@ class Reader:
         return Page(number, *size, text=text, timings_ms=times), None
 
     async def _page(self, request: ReadRequest, number: int) -> tuple[Page, PublicError | None]:
+        work = _work(request, number)
+
         def begin() -> PageWork:
-            work = _work(request, number)
+            work.queued_at = time.monotonic()
             self._dispatcher.put(work)
             return work
 
@@ -151,7 +154,7 @@ class Reader:
             # In a thread: a page of ten thousand words holds the loop longer than a probe likes.
             return await asyncio.to_thread(_read_page, number, outcome, cached, request), None
         except PublicError as error:
-            return _failed(request, number, error)
+            return _failed(request, number, error, work.image)
 
 
 def _work(request: ReadRequest, number: int) -> PageWork:
@@ -197,8 +200,12 @@ def _read_page(number: int, outcome: PageOutcome, cached: bool, request: ReadReq
     )
 
 
-def _failed(request: ReadRequest, number: int, error: PublicError) -> tuple[Page, PublicError]:
-    return Page(number, 0, 0, request.dpi, PageStatus.FAILED, error=error.message), error
+def _failed(
+    request: ReadRequest, number: int, error: PublicError, image: RawPage | None = None
+) -> tuple[Page, PublicError]:
+    """Of its size where that is known."""
+    size = (0, 0, request.dpi) if image is None else (image.width, image.height, image.dpi)
+    return Page(number, *size, PageStatus.FAILED, error=error.message), error
 
 
 def _page_text(crossed: dict[str, Any]) -> PageText:
