@@ -32,7 +32,9 @@ def places(inputs: Sequence[Input], folder: Path, suffix: str) -> dict[Path, Pat
         if often[place] > 1 or place.resolve() in sources:
             place = folder / document.below.with_name(document.below.name + suffix)
         if place.resolve() in sources:
-            raise PlaceTaken(f"{place} is an input, and would be written over.")
+            raise PlaceTaken(
+                f"{place} is an input, and would be written over: name another folder with --to."
+            )
         found[document.path] = place
     _refuse_doubles(found)
     return found
