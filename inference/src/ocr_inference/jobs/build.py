@@ -9,9 +9,10 @@ from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.jobs.backlog import Backlog
 from ocr_inference.jobs.ledger import Ledger
 from ocr_inference.jobs.local import LocalObjects
+from ocr_inference.jobs.replica import MAX_RUNNING, Replica
 from ocr_inference.jobs.runner import Runner
 from ocr_inference.jobs.s3 import BucketObjects
-from ocr_inference.jobs.service import MAX_RUNNING, Jobs
+from ocr_inference.jobs.service import Jobs
 from ocr_inference.jobs.store import Objects
 from ocr_inference.lifecycle import Lifecycle
 from ocr_inference.metrics import Metrics
@@ -65,7 +66,7 @@ def make_jobs(
         timeout_s=settings.job_timeout_s,
         ttl=timedelta(seconds=settings.result_ttl_s),
     )
-    return Jobs(
+    replica = Replica(
         ledger,
         runner,
         Backlog(settings.queue_max_bytes if objects.shared else local_bytes, retry_after),
@@ -74,3 +75,4 @@ def make_jobs(
         lifecycle.request,
         local_bytes,
     )
+    return Jobs(ledger, runner, replica)

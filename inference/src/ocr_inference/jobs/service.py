@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.errors import PublicError
-from ocr_inference.jobs.backlog import Backlog, Waiting
+from ocr_inference.jobs.backlog import Waiting
 from ocr_inference.jobs.documents import Documents
-from ocr_inference.jobs.keeper import Keeper
-from ocr_inference.jobs.ledger import Held, Ledger, Promise, promise_key
-from ocr_inference.jobs.live import Live, Stop
-from ocr_inference.jobs.local import LocalObjects
+from ocr_inference.jobs.ledger import Ledger, Promise, promise_key
+from ocr_inference.jobs.live import Live
 from ocr_inference.jobs.model import (
     Input,
     JobRecord,
@@ -28,24 +24,17 @@ from ocr_inference.jobs.model import (
     new_id,
     utc_now,
 )
+from ocr_inference.jobs.replica import Replica
 from ocr_inference.jobs.result import JobResult
 from ocr_inference.jobs.runner import Runner
 from ocr_inference.jobs.store import Changed, Storage
-from ocr_inference.metrics import Metrics
 from ocr_inference.reading.request import Document
 from ocr_inference.sinks.base import StoreFailed
-
-log = logging.getLogger("ocr_inference.jobs")
-
-MAX_RUNNING = 4
-"""On one replica. Their pages share the queue with everybody's, so this is not what makes a server
-fast; it is enough to have pages of another job at hand while one is stored."""
 
 POLL_S = 1.0
 """How often a job that runs elsewhere is looked at for a client that waits."""
 
 _CANCEL_S = 5.0
-_LEAVE_S = 15.0
 _TRIES = 5
 
 
@@ -66,33 +55,11 @@ class Jobs:
     """Every method that a route calls raises `PublicError`: 404 job_not_found, 410 job_expired,
     503 storage_unavailable, and what its own words say."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        runner: Runner,
-        backlog: Backlog,
-        metrics: Metrics,
-        can_take: Callable[[], bool],
-        in_flight: Callable[[], AbstractContextManager[None]],
-        local_bytes: int,
-    ) -> None:
-        """`can_take`: this replica would get on with another's job. `in_flight`: held while a drain
-        is to wait. `local_bytes`: of all jobs on this disk, where they are on it."""
-        self.replica = new_id()
+    def __init__(self, ledger: Ledger, runner: Runner, replica: Replica) -> None:
         self._ledger = ledger
-        self._runner = runner
-        self._backlog = backlog
-        self._can_take = can_take
-        self._in_flight = in_flight
-        self._local_bytes = local_bytes
+        self._replica = replica
+        self._ttl = runner.ttl
         self._documents = Documents(ledger, runner.uploads, runner.workspace)
-        self._keeper = Keeper(ledger, self, runner.ttl)
-        self._live: dict[str, Live] = {}
-        self._drains: dict[str, ExitStack] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._leaving = False
-        metrics.jobs.labels("queued").set_function(lambda: len(backlog))
-        metrics.jobs.labels("running").set_function(lambda: len(self._running))
 
     @property
     def storage(self) -> Storage:
@@ -101,35 +68,20 @@ class Jobs:
     @property
     def waiting_pages(self) -> int:
         """Pages that are still to be read on this replica."""
-        running = (self._live[job].record for job in self._running)
-        return self._backlog.pages + sum(one.pages_total - one.pages_done for one in running)
+        return self._replica.pages
 
     @property
     def closing(self) -> bool:
         """Whoever follows a job had better ask another replica."""
-        return self._leaving
+        return self._replica.leaving
 
     async def run(self) -> None:
         """For ever."""
-        await self._keeper.run()
+        await self._replica.keeper.run()
 
     async def leave(self) -> None:
-        """This replica ends: others get its jobs at once. Where there are none, it is the drain
-        that waits for the jobs."""
-        if not self._ledger.objects.shared:
-            return
-        self._leaving = True
-        for live in self._live.values():
-            if live.record.id in self._running:
-                live.halt(Stop.RELEASE)
-        waiting = [self._live[job] for job in self._live if job not in self._running]
-        for live in waiting:
-            self._backlog.remove(live.record.id)
-        given = [asyncio.ensure_future(self._runner.release(live)) for live in waiting]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LEAVE_S):
-                await asyncio.gather(*given, *self._running.values(), return_exceptions=True)
-                await self._keeper.leave()
+        """This replica ends."""
+        await self._replica.leave()
 
     # What routes call.
 
@@ -143,7 +95,7 @@ class Jobs:
 
     def check_room(self, client: str, size: int) -> None:
         """Refuse before the upload what would be refused after it: 503 queue_full."""
-        self._backlog.check(client, size)
+        self._replica.backlog.check(client, size)
 
     async def find(self, job: str, client: str) -> JobRecord:
         """A job of this client's."""
@@ -152,16 +104,15 @@ class Jobs:
 
     def live(self, job: str) -> Live | None:
         """The job where it is unfinished and this replica's."""
-        return self._live.get(job)
+        return self._replica.live(job)
 
     def position(self, job: str) -> int | None:
         """How many jobs are before it, where it waits here."""
-        return self._backlog.position(job, self._per_client())
+        return self._replica.position(job)
 
     def seconds_left(self, record: JobRecord) -> int:
         """About when to ask again."""
-        ahead = self._backlog.pages if record.status is JobStatus.QUEUED else 0
-        return self._backlog.seconds(ahead + record.pages_total - record.pages_done)
+        return self._replica.seconds_left(record)
 
     async def wait(self, job: str, client: str, seconds: float) -> JobRecord:
         """The job when its state or progress has changed, at the latest after so many seconds."""
@@ -186,7 +137,7 @@ class Jobs:
 
     async def next_change(self, job: str) -> None:
         """Until it may be worth looking at the job again."""
-        live = self._live.get(job)
+        live = self._replica.live(job)
         await (asyncio.sleep(POLL_S) if live is None else live.changed())
 
     async def result(self, record: JobRecord) -> JobResult:
@@ -219,52 +170,12 @@ class Jobs:
                 await self._ledger.remove(record)
                 self._documents.forget(job)
                 return None
-            live = self._live.get(job)
+            live = self._replica.live(job)
             if live is None:
                 return await self._cancel_elsewhere(job)
-            if self._backlog.remove(job):
-                await self._runner.cancel(live)
-                self._forget(live)
-            elif live.halt(Stop.CANCEL):
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_CANCEL_S):
-                        await live.ended.wait()
-            else:
+            if not await self._replica.cancel(live, _CANCEL_S):
                 raise _not_cancellable()
             return live.record
-
-    # What the keeper calls.
-
-    def has(self, job: str) -> bool:
-        return job in self._live or job in self._backlog
-
-    def can_take(self) -> bool:
-        return not self._leaving and self._can_take()
-
-    def take(self, held: Held) -> None:
-        record = held.record
-        self._backlog.put(Waiting(record.id, record.client, record.input.size, record.pages_total))
-        self._own(held)
-
-    def waiting(self) -> Collection[str]:
-        return [job for job in self._live if job not in self._running]
-
-    def drop(self, jobs: Collection[str]) -> None:
-        for live in [self._live[job] for job in jobs if job in self._live]:
-            if self._backlog.remove(live.record.id):
-                self._forget(live)  # whoever asked has written its record
-            else:
-                live.halt(Stop.CANCEL)
-
-    async def report(self) -> None:
-        for job in list(self._running):
-            if (live := self._live.get(job)) is not None:
-                await self._runner.report(live)
-        objects = self._ledger.objects
-        if isinstance(objects, LocalObjects):
-            while objects.used_bytes > self._local_bytes:
-                if not await self._ledger.expire_oldest(utc_now(), self._runner.ttl):
-                    break
 
     # The rest.
 
@@ -285,30 +196,32 @@ class Jobs:
                 name=sent.name, size=sent.size, sha256=sent.sha256, page_count=order.page_count
             ),
             pages_total=order.pages,
-            owner="" if self._leaving else self.replica,
+            owner="" if self._replica.leaving else self._replica.replica,
             created_at=utc_now(),
             idempotency=name if promise else None,
         )
-        self._backlog.check(order.client, sent.size)
-        self._backlog.put(Waiting(record.id, record.client, sent.size, order.pages, ready=False))
+        self._replica.backlog.check(order.client, sent.size)
+        self._replica.backlog.put(
+            Waiting(record.id, record.client, sent.size, order.pages, ready=False)
+        )
         try:
-            await self._keeper.introduce()
+            await self._replica.keeper.introduce()
             held = await self._ledger.create(record, sent.path)
             if promise is not None:
                 kept = await self._promise(name, promise, order.client)
                 if kept is not None:
                     await self._ledger.remove(record)
-                    self._backlog.remove(record.id)
+                    self._replica.backlog.remove(record.id)
                     return kept
         except BaseException:
-            self._backlog.remove(record.id)
+            self._replica.backlog.remove(record.id)
             raise
-        if self._leaving:  # any other replica takes it
-            self._backlog.remove(record.id)
+        if self._replica.leaving:  # any other replica takes it
+            self._replica.backlog.remove(record.id)
             if record.owner:
-                await self._runner.release(Live(held))
+                await self._replica.give_away(held)
         else:
-            self._own(held)
+            self._replica.own(held)
         return record
 
     async def _promised(self, name: str, promise: Promise, client: str) -> JobRecord | None:
@@ -335,8 +248,8 @@ class Jobs:
             return None
 
     async def _find(self, job: str, client: str) -> JobRecord:
-        live = self._live.get(job)
-        if live is not None and (job in self._running or not self._ledger.objects.shared):
+        live = self._replica.live(job)
+        if live is not None and (self._replica.runs(job) or not self._ledger.objects.shared):
             record: JobRecord | None = live.record
         else:  # also one that waits here: another replica may have cancelled it
             held = await self._ledger.read(job) if is_id(job) else None
@@ -357,50 +270,13 @@ class Jobs:
                 return record
             try:
                 if record.status is JobStatus.QUEUED:
-                    ended = cancelled(record, self._runner.ttl)
+                    ended = cancelled(record, self._ttl)
                     return (await self._ledger.finish(ended, held.tag)).record
                 await self._ledger.ask_to_cancel(job)
                 return (await self._ledger.write(record.to(JobStatus.CANCELLING), held.tag)).record
             except Changed:
                 continue
         raise _not_cancellable()
-
-    def _own(self, held: Held) -> None:
-        live = Live(held)
-        job = held.record.id
-        self._live[job] = live
-        drain = self._drains[job] = ExitStack()
-        if not self._ledger.objects.shared:
-            drain.enter_context(self._in_flight())
-        self._backlog.ready(job)
-        self._fill()
-
-    def _fill(self) -> None:
-        """Begin what may be begun."""
-        while not self._leaving and len(self._running) < MAX_RUNNING:
-            job = self._backlog.take(self._per_client())
-            if job is None:
-                return
-            self._running[job] = asyncio.create_task(self._drive(self._live[job]))
-
-    async def _drive(self, live: Live) -> None:
-        try:
-            await self._runner.run(live)
-        except Exception:
-            # Its record stands, and in a shared store some replica takes it up again.
-            log.exception("a job stopped", extra={"job": live.record.id})
-        finally:
-            del self._running[live.record.id]
-            self._forget(live)
-            self._fill()
-
-    def _forget(self, live: Live) -> None:
-        del self._live[live.record.id]
-        self._drains.pop(live.record.id).close()
-        live.end()
-
-    def _per_client(self) -> Counter[str]:
-        return Counter(self._live[job].record.client for job in self._running)
 
 
 def _seen(record: JobRecord) -> tuple[JobStatus, int]:
