@@ -100,7 +100,10 @@ class VlmStub:
             await _whole(send, 404, {})
 
     async def _complete(self, scope: Any, receive: Any, send: Any) -> None:
-        asked = json.loads(await _body(receive))
+        body = await _body(receive)
+        if body is None:
+            return
+        asked = json.loads(body)
         if asked["max_completion_tokens"] == WARMUP_TOKENS:
             self.warmups += 1
             await self._answer(scope, send, asked, count=0)
@@ -207,10 +210,13 @@ async def _event(send: Any, chunk: dict[str, Any]) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-async def _body(receive: Any) -> bytes:
+async def _body(receive: Any) -> bytes | None:
+    """None where the client is gone before its end."""
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         if not message.get("more_body"):
             return bytes(body)

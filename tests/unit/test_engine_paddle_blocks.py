@@ -69,3 +69,24 @@ def test_a_picture_has_no_text_and_no_reference_in_markdown() -> None:
 def test_a_block_without_content_is_empty() -> None:
     (block,) = read(Found("display_formula", "")).blocks
     assert (block.text, block.latex, block.html) == ("", None, None)
+
+
+def read_by_server(result: Any, *confidences: float | None) -> Any:
+    return page_text(result, confidences)
+
+
+def test_confidences_of_a_server_are_those_of_its_blocks() -> None:
+    result = Result(parsing_res_list=[Found("text", "a"), Found("image", ""), Found("text", "b")])
+    page = read_by_server(result, 0.25, None, 0.5)
+    assert [block.confidence for block in page.blocks] == [0.25, 1.0, 0.5]
+    assert page.confidence_source is ConfidenceSource.TOKEN_LOGPROB
+    assert read_by_server(result, None, None, None).confidence_source is ConfidenceSource.NONE
+
+
+def test_spotted_texts_are_lines_with_corners() -> None:
+    corners = [(10.0, 20.0), (50.0, 22.0), (50.0, 30.0), (10.0, 28.0)]
+    spotted = {"rec_texts": ["Found"], "rec_polys": [corners]}
+    result = Result(parsing_res_list=[Found("spotting", "Found")], spotting_res=spotted)
+    ((line,),) = (block.lines for block in read_by_server(result, 0.5).blocks)
+    assert (line.text, line.bbox, line.confidence) == ("Found", (10.0, 20.0, 50.0, 30.0), 0.5)
+    assert line.polygon == tuple(corners)
