@@ -13,6 +13,7 @@ import socket
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -76,7 +77,9 @@ def test_soak(tmp_path: Path) -> None:
         "probe_p99_s": percentile(probes, 99),
         "restarts": restarts,
     }
-    show("soak", [{key: str(value)[:90] for key, value in measured.items() if "curve" not in key}])
+    hidden = ("load", "memory_curve")
+    rows = [{"": key, "measured": str(value)} for key, value in measured.items()]
+    show("soak", [row for row in rows if row[""] not in hidden])
     assert left == []
     unexpected = sum(n for status, n in load.statuses.items() if status not in ANSWERED)
     finish(
@@ -120,9 +123,10 @@ def _every_kind_once(server: OcrServer) -> None:
 
 
 @contextlib.contextmanager
-def _meanwhile(work: Callable[[threading.Event], Iterator[str]]) -> Iterator[dict[str, int]]:
+def _meanwhile(work: Callable[[threading.Event], Iterator[str]]) -> Iterator[Counter[str]]:
     """Run it in a thread until the end of the block, and count what it yields."""
-    counts, ended = {"left": 0, "lost": 0, "done": 0, "deleted": 0}, threading.Event()
+    counts: Counter[str] = Counter()
+    ended = threading.Event()
 
     def run() -> None:
         for outcome in work(ended):
@@ -138,25 +142,31 @@ def _meanwhile(work: Callable[[threading.Event], Iterator[str]]) -> Iterator[dic
 
 
 def _jobs(url: str, ended: threading.Event) -> Iterator[str]:
-    """One job after the other: every second one is waited for, the others are deleted at once."""
+    """One job after the other: every second one is read, the others are cancelled at once. All are
+    deleted in the end."""
     with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
-        wait = True
+
+        def finished(job: str) -> str:
+            while True:
+                status = str(http.get(f"/v1/jobs/{job}?wait=10").json()["status"])
+                if status not in ("queued", "running", "cancelling"):
+                    return status
+
+        wanted = "succeeded"
         while not ended.wait(0.2):
             sent = http.post("/v1/jobs", files={"file": ("a.pdf", pdf(5))})
             if sent.status_code != 202:
                 yield "lost"
                 continue
             job = sent.json()["id"]
-            while wait and http.get(f"/v1/jobs/{job}?wait=10").json()["status"] in (
-                "queued",
-                "running",
-            ):
-                pass
-            if wait and http.get(f"/v1/jobs/{job}/result").status_code != 200:
-                yield "lost"
-            deleted = http.delete(f"/v1/jobs/{job}").status_code
-            yield ("done" if wait else "deleted") if deleted < 300 else "lost"
-            wait = not wait
+            if wanted == "cancelled":
+                http.delete(f"/v1/jobs/{job}")
+            kept = finished(job) == wanted
+            if wanted == "succeeded":
+                kept = kept and http.get(f"/v1/jobs/{job}/result").status_code == 200
+            deleted = http.delete(f"/v1/jobs/{job}").status_code == 204
+            yield wanted if kept and deleted else "lost"
+            wanted = "cancelled" if wanted == "succeeded" else "succeeded"
 
 
 def _leavers(port: int, ended: threading.Event) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import socket
 import time
@@ -10,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from ocr_server import OcrServer, kept_waiting, picture, running_server
+from processes import memory
 
 HALF_A_HEADER = b"POST /ocr HTTP/1.1\r\nHost: x\r\nContent-Le"
 
@@ -72,24 +75,37 @@ def held(server: OcrServer, *sent: bytes) -> Iterator[Sequence[socket.socket]]:
 
 def seconds_of_a_good_request(server: OcrServer) -> float:
     """On a connection of its own, without the time that others on this machine took."""
-    began, waited = time.monotonic(), kept_waiting(server.pid)
+    began, waited = time.monotonic(), all_kept_waiting(server)
     files = {"file": ("a.png", picture())}
     answer = httpx.post(f"{server.url}/ocr", files=files, timeout=30, trust_env=False)
     assert answer.status_code == 200, answer.text
-    return time.monotonic() - began - (kept_waiting(server.pid) - waited)
+    return time.monotonic() - began - (all_kept_waiting(server) - waited)
+
+
+def all_kept_waiting(server: OcrServer) -> float:
+    """Of this process and of the server's: any of them may stand in the way of the answer."""
+    children = psutil.Process(server.pid).children()
+    return sum(kept_waiting(pid) for pid in (os.getpid(), server.pid, *(c.pid for c in children)))
 
 
 def test_a_thousand_connections_that_bring_nothing_keep_nobody_waiting(tmp_path: Path) -> None:
     half_a_body = upload(picture())[:-20]
     sent = [b"", HALF_A_HEADER, half_a_body] * 333 + [b""]
-    with running_server(tmp_path) as server, held(server, *sent) as connections:
-        server.wait_for(lambda: server.metric("ocr_queue_pages") == 333)
-        assert max(seconds_of_a_good_request(server) for _ in range(10)) < 1
-        assert server.get("/livez").elapsed.total_seconds() < 1
-        for connection in connections:
-            connection.settimeout(0)
-            with pytest.raises(BlockingIOError):  # all of them are still there
-                connection.recv(1)
+    with running_server(tmp_path, ocr_header_timeout_s=60) as server:
+        before = memory(server.pid)[0]
+        with held(server, *sent) as connections:
+            server.wait_for(lambda: server.metric("ocr_queue_pages") == 333)
+            slowest = max(seconds_of_a_good_request(server) for _ in range(10))
+            print(
+                f"{len(sent)} connections, {memory(server.pid)[0] - before} MiB, the slowest of "
+                f"ten good requests took {slowest:.3f} s"
+            )
+            assert slowest < 1
+            assert server.get("/livez").elapsed.total_seconds() < 1
+            for connection in connections:
+                connection.settimeout(0)
+                with pytest.raises(BlockingIOError):  # all of them are still there
+                    connection.recv(1)
 
 
 def test_more_connections_than_descriptors_end_the_longest_idle_ones(tmp_path: Path) -> None:
