@@ -3,7 +3,8 @@
 import { Problem, Unreachable, askJson, hasKey, useKey } from "./client.js";
 import { byId, el, say, show } from "./dom.js";
 
-const CALM_MS = 15_000;
+const UNSEEN_MS = 30_000;
+const CALM_MS = 5_000;
 const WATCHFUL_MS = 1_500;
 
 const WORDS = {
@@ -25,9 +26,10 @@ export function waitForKey() {
 export function watchServer(onFacts) {
   const look = async () => {
     const state = await lookOnce();
-    setTimeout(look, document.hidden || state === "ready" ? CALM_MS : WATCHFUL_MS);
+    setTimeout(look, document.hidden ? UNSEEN_MS : state === "ready" ? CALM_MS : WATCHFUL_MS);
   };
   look();
+  document.addEventListener("visibilitychange", () => document.hidden || lookOnce());
   loadFacts(onFacts);
   byId("key-form").addEventListener("submit", async (event) => {
     event.preventDefault();
