@@ -43,7 +43,7 @@ def test_rapidocr_api(tmp_path: Path) -> None:
                 rapidocr_api(DEFAULTS, tmp_path / "defaults", pages, None),
             )
         ]
-        measured = _measured(peers, each=sized(24, 3))
+        measured = _measured(peers, each=sized(24, 2))
     errors = {
         peer.name: {page: cer(truths[page], text) for page, text in _texts(peer, measured).items()}
         for peer in peers
@@ -79,7 +79,7 @@ def test_paddlex_serve(tmp_path: Path) -> None:
                 paddlex(DEFAULTS, tmp_path / "defaults", pages, None, cores),
             )
         ]
-        measured = _measured(peers, each=sized(100, 8))
+        measured = _measured(peers, each=sized(60, 2))
     said = [_texts(peer, measured)["letter.png"].split() for peer in peers]
     assert said[0] == said[1] == said[2], "the servers have not read the same"
     show(
@@ -99,7 +99,7 @@ def _measured(peers: Sequence[Peer], each: int) -> Measured:
     found: dict[str, tuple[list[Load], list[float]]] = {peer.name: ([], []) for peer in peers}
     settle(*(peer.pid for peer in peers))
     for peer in peers:
-        closed_loop(peer.url, over_and_over(peer.posts, CLIENTS), CLIENTS)
+        closed_loop(peer.url, over_and_over(peer.posts, sized(CLIENTS, 1)), CLIENTS)
     for number in range(ROUNDS):
         for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:
             with memory_watched(peer.pid, 0.5) as memory:
