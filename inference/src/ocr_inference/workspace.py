@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from ocr_inference.errors import DISK_FULL, storage_full
+
 _PREFIX = "ocr-inference-"
 _LOCK = "lock"
 
@@ -28,12 +30,22 @@ class Workspace:
 
     @contextlib.contextmanager
     def file(self, suffix: str) -> Iterator[Path]:
-        """A path of our own naming that is free; whatever is there at the end is removed."""
-        path = self.new_path(suffix)
+        """A path of our own naming that is free; whatever is there at the end is removed. In a
+        folder of its own, so that a thread or a child that is still at it leaves nothing later.
+
+        Raises `PublicError` 503 storage_full.
+        """
+        folder = self.new_path("")
         try:
-            yield path
+            folder.mkdir()
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise storage_full() from error
+            raise
+        try:
+            yield folder / f"file{suffix}"
         finally:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def new_path(self, suffix: str) -> Path:
         return self.path / f"{uuid.uuid4().hex}{suffix}"
