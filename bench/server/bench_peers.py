@@ -79,8 +79,9 @@ def test_paddlex_serve(tmp_path: Path) -> None:
                 paddlex(DEFAULTS, tmp_path / "defaults", pages, None, cores),
             )
         ]
-        measured = _measured(peers, each=sized(60, 2))
-    said = [_texts(peer, measured)["letter.png"].split() for peer in peers]
+        measured = _measured(peers, each=sized(24, 2))
+    # Formulas come with or without the dollar signs around them.
+    said = [_texts(peer, measured)["letter.png"].replace("$", "").split() for peer in peers]
     assert said[0] == said[1] == said[2], "the servers have not read the same"
     show(
         f"PaddleOCR-VL with tiny models, {CLIENTS} clients on {cores} cores",

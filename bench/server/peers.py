@@ -93,11 +93,12 @@ def paddlex(
     }
     started = _start(command, port, home, **cache)
     # Pictures of the pages with boxes take it longer than reading; nobody who wants text asks.
-    yield from _answering(name, started, _layout_posts(pages), _layout_text)
+    posts = _layout_posts(pages, text_alone=parameters is not None)
+    yield from _answering(name, started, posts, _layout_text)
 
 
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSerif.ttf"
-"""Otherwise it fetches one from the world when it starts."""
+"""For pictures of the pages; otherwise it fetches one from the world."""
 
 
 def rapidocr_python() -> Path:
@@ -181,18 +182,18 @@ def _rapidocr_text(answer: bytes) -> str:
     return "\n".join(line["rec_txt"] for line in json.loads(answer).values())
 
 
-def _layout_posts(pages: Mapping[str, bytes]) -> list[Post]:
+def _layout_posts(pages: Mapping[str, bytes], text_alone: bool = True) -> list[Post]:
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
     return [
-        Post(page, "/layout-parsing", json.dumps(_layout_request(document)).encode(), headers)
+        Post(page, "/layout-parsing", _layout_request(document, text_alone), headers)
         for page, document in pages.items()
     ]
 
 
-def _layout_request(document: bytes) -> dict[str, Any]:
-    file = base64.b64encode(document).decode()
-    # Pictures of the page with boxes take PaddleX longer than reading it, and we make none.
-    return {"file": file, "fileType": 1, "visualize": False}
+def _layout_request(document: bytes, text_alone: bool) -> bytes:
+    """By default PaddleX draws pictures of the page with its boxes; we never make any."""
+    wanted: dict[str, Any] = {"file": base64.b64encode(document).decode(), "fileType": 1}
+    return json.dumps(wanted | ({"visualize": False} if text_alone else {})).encode()
 
 
 def _layout_text(answer: bytes) -> str:
