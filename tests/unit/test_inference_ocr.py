@@ -7,7 +7,6 @@ import json
 import pytest
 
 from ocr_inference.api.ocr.accept import accepted
-from ocr_inference.api.ocr.answer import Answer
 from ocr_inference.api.ocr.schema import parse_form
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.format import as_body
@@ -20,6 +19,7 @@ from ocr_inference.pipeline.page import (
     PageText,
 )
 from ocr_inference.reading.reader import _nothing_read, confident
+from ocr_inference.results.answer import Answer
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 

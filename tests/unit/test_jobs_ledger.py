@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from job_objects import MemoryObjects
 
-from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.jobs import documents as documents_module
 from ocr_inference.jobs import ledger as ledger_module
 from ocr_inference.jobs.documents import Documents
@@ -22,6 +21,7 @@ from ocr_inference.jobs.ledger import Held, Ledger, Promise, promise_key
 from ocr_inference.jobs.local import LocalObjects
 from ocr_inference.jobs.model import Input, JobRecord, JobStatus, cancelled, utc_now
 from ocr_inference.jobs.store import Changed
+from ocr_inference.results.form import OcrForm
 from ocr_inference.sinks.base import StoreFailed
 from ocr_inference.sources.space import UploadSpace
 from ocr_inference.workspace import Workspace

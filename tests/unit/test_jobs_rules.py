@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from ocr_inference.api.jobs.events import format_id, parse_id
 from ocr_inference.api.jobs.prefer import respond_async
-from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.backlog import MAX_JOBS, Backlog, Waiting
 from ocr_inference.jobs.lease import GAP_S, HEARTBEAT_S, STALE_S, Heartbeats
 from ocr_inference.jobs.model import FINISHED, ForbiddenChange, Input, JobRecord, JobStatus
+from ocr_inference.results.form import OcrForm
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

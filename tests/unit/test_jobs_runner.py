@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from job_objects import MemoryObjects
 
-from ocr_inference.api.ocr.schema import OcrForm
-from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.engine.decoder import Inspection
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs import runner as runner_module
@@ -27,6 +25,8 @@ from ocr_inference.metrics import Metrics
 from ocr_inference.pipeline.page import Page
 from ocr_inference.reading.admission import Admission, Ticket
 from ocr_inference.reading.request import Reading, ReadRequest, Watcher
+from ocr_inference.results.form import OcrForm
+from ocr_inference.results.service import OcrService
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.bucket import Bucket
 from ocr_inference.sinks.folder import FolderSink

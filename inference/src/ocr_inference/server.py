@@ -19,8 +19,6 @@ from uvicorn.server import Server
 
 from ocr_inference import lifecycle, scripted_http
 from ocr_inference.api.envelope import BodyLimits, Envelope
-from ocr_inference.api.ocr.outputs import Outputs
-from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.app import create_app
 from ocr_inference.auth import KeyRing
 from ocr_inference.engine.decoder import Decoder
@@ -40,6 +38,8 @@ from ocr_inference.reading.cache import PageCache
 from ocr_inference.reading.dispatch import Dispatcher
 from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.reader import Reader
+from ocr_inference.results.outputs import Outputs
+from ocr_inference.results.service import OcrService
 from ocr_inference.services import Services
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.bucket import Bucket

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from ocr_inference.api.ocr.outputs import Outputs
-from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.auth import KeyRing
 from ocr_inference.engine.decoder import Decoder
 from ocr_inference.engine.pool import EnginePool
@@ -21,6 +19,8 @@ from ocr_inference.metrics import Metrics
 from ocr_inference.reading.admission import Admission
 from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.reader import Reader
+from ocr_inference.results.outputs import Outputs
+from ocr_inference.results.service import OcrService
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.space import UploadSpace

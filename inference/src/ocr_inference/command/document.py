@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ocr_inference.api.ocr.answer import Answer, about_reading
 from ocr_inference.command.places import PlaceTaken, write
 from ocr_inference.command.report import Failure
 from ocr_inference.command.room import CLIENT, Room
@@ -18,6 +17,7 @@ from ocr_inference.engine.decoder import Inspection
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Page
 from ocr_inference.reading.request import Document, ReadRequest, Watcher
+from ocr_inference.results.answer import Answer, about_reading
 from ocr_inference.settings import Settings
 
 _DAY_S = 86_400.0

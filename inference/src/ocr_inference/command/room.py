@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from ocr_inference.api.ocr.outputs import Outputs
 from ocr_inference.auth import ANONYMOUS
 from ocr_inference.engine.cpu import cpu_limit
 from ocr_inference.engine.decoder import Decoder
@@ -27,6 +26,7 @@ from ocr_inference.reading.dispatch import Dispatcher
 from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.reader import Reader
 from ocr_inference.reading.request import Reading, ReadRequest, Watcher
+from ocr_inference.results.outputs import Outputs
 from ocr_inference.settings import Settings
 from ocr_inference.startup import StartRecord
 from ocr_inference.vlm.service import Vlm, make_vlm

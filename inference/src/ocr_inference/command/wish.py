@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocr_inference.api.ocr.outputs import SUFFIXES
-from ocr_inference.api.ocr.schema import Output
 from ocr_inference.command.inputs import find
 from ocr_inference.command.places import places
 from ocr_inference.pipeline.page import PdfMode
+from ocr_inference.results.form import Output
+from ocr_inference.results.outputs import SUFFIXES
 
 _SEVERAL = frozenset(("json", "text", "markdown"))
 """What several documents may say on one standard output."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.jobs.backlog import Backlog
 from ocr_inference.jobs.ledger import Ledger
 from ocr_inference.jobs.local import LocalObjects
@@ -18,6 +17,7 @@ from ocr_inference.lifecycle import Lifecycle
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.admission import Admission
 from ocr_inference.reading.reader import Reader
+from ocr_inference.results.service import OcrService
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.bucket import Bucket
 from ocr_inference.sources.space import UploadSpace

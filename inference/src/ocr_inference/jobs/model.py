@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.errors import PublicError
+from ocr_inference.results.form import OcrForm
 
 _ID = re.compile(r"[0-9a-f]{32}")
 

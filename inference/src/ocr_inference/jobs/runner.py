@@ -12,8 +12,6 @@ from datetime import timedelta
 from typing import TypeVar
 
 from ocr_inference import logs
-from ocr_inference.api.ocr.answer import Answer
-from ocr_inference.api.ocr.service import OcrService
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.ledger import Held, Ledger
 from ocr_inference.jobs.live import Live, Stop
@@ -24,6 +22,8 @@ from ocr_inference.metrics import Metrics
 from ocr_inference.reading.admission import Admission, Ticket
 from ocr_inference.reading.reader import Reader
 from ocr_inference.reading.request import Document, Reading, ReadRequest, Watcher
+from ocr_inference.results.answer import Answer
+from ocr_inference.results.service import OcrService
 from ocr_inference.sinks.base import StoreFailed
 from ocr_inference.sources.space import UploadSpace
 from ocr_inference.workspace import Workspace

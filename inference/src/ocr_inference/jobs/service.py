@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.backlog import Waiting
 from ocr_inference.jobs.documents import Documents
@@ -29,6 +28,7 @@ from ocr_inference.jobs.result import JobResult
 from ocr_inference.jobs.runner import Runner
 from ocr_inference.jobs.store import Changed, Storage
 from ocr_inference.reading.request import Document
+from ocr_inference.results.form import OcrForm
 from ocr_inference.sinks.base import StoreFailed
 
 POLL_S = 1.0

@@ -11,11 +11,12 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from ocr_inference.api.ocr.accept import accepted
-from ocr_inference.api.ocr.answer import Answer
-from ocr_inference.api.ocr.schema import Output
+from ocr_inference.api.ocr.response import written_response
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord, JobStatus
 from ocr_inference.reading.request import Document
+from ocr_inference.results.answer import Answer
+from ocr_inference.results.form import Output
 from ocr_inference.services import Services
 
 _FROM_DOCUMENT = frozenset(("pdf",))
@@ -38,7 +39,7 @@ async def result_response(
     sent = services.jobs.document(record) if wanted in _FROM_DOCUMENT else _by_name(record)
     async with sent as document:
         written = await services.outputs.write(wanted, answer, document, record.client, deadline)
-    return written.response(result.about)
+    return written_response(written, result.about)
 
 
 def _by_name(record: JobRecord) -> AbstractAsyncContextManager[Document]:

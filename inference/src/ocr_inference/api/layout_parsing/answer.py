@@ -1,4 +1,4 @@
-"""The page model as PaddleX answers it. For a thread, as `api.ocr.answer`."""
+"""The page model as PaddleX answers it. For a thread, as `results.answer`."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ import time
 from typing import get_args
 
 from ocr_inference.api.models.schema import JobsInfo, Limits, ModelInfo, UrlInput
-from ocr_inference.api.ocr.schema import Output
 from ocr_inference.engine.registry import tasks_of
 from ocr_inference.pipeline.magic import MEDIA_TYPES
+from ocr_inference.results.form import Output
 from ocr_inference.services import Services
 
 OWNER = "ocr-inference"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ocr_inference.api.ocr.outputs import MEDIA_TYPES
-from ocr_inference.api.ocr.schema import Output
+from ocr_inference.results.form import Output
+from ocr_inference.results.outputs import MEDIA_TYPES
 
 _OUTPUTS: dict[str, Output] = {
     **{kind.partition(";")[0]: output for output, kind in MEDIA_TYPES.items()},

@@ -13,7 +13,7 @@ from ocr_inference.api.jobs.prefer import respond_async
 from ocr_inference.api.jobs.schema import Job
 from ocr_inference.api.jobs.submit import submit_job
 from ocr_inference.api.ocr.accept import accepted
-from ocr_inference.api.ocr.outputs import MEDIA_TYPES
+from ocr_inference.api.ocr.response import written_response
 from ocr_inference.api.ocr.schema import OcrAnswer, form_schema, parse_form
 from ocr_inference.api.problem import Problem
 from ocr_inference.api.work import (
@@ -25,6 +25,7 @@ from ocr_inference.api.work import (
     receive_form,
     unless_gone,
 )
+from ocr_inference.results.outputs import MEDIA_TYPES
 from ocr_inference.services import Services, services_of
 
 router = APIRouter(tags=["ocr"])
@@ -72,6 +73,6 @@ async def read_document(
             written = await services.outputs.write(
                 output, answer, wanted.document, client, wanted.deadline
             )
-        return written.response(answer.about)
+        return written_response(written, answer.about)
     except ClientDisconnect:  # in the upload or while its pages were read
         return client_gone(services)

@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
-from urllib.parse import quote
+from typing import BinaryIO
 
-from fastapi.responses import Response, StreamingResponse
-
-from ocr_inference.api.ocr.answer import Answer
-from ocr_inference.api.ocr.schema import Output
 from ocr_inference.engine.decoder import Decoder
 from ocr_inference.errors import storage_full
 from ocr_inference.pipeline.alto import as_alto
@@ -29,6 +23,8 @@ from ocr_inference.pipeline.page import Page
 from ocr_inference.pipeline.plain import Origin
 from ocr_inference.pipeline.text_layer import write_layers
 from ocr_inference.reading.request import Document
+from ocr_inference.results.answer import Answer
+from ocr_inference.results.form import Output
 from ocr_inference.workspace import Workspace
 
 MEDIA_TYPES: dict[Output, str] = {
@@ -47,10 +43,6 @@ SUFFIXES: dict[Output, str] = {
     "alto": ".xml",
     "pdf": ".pdf",
 }
-_CHUNK_BYTES = 256 * 1024
-
-_TO_SHOW = frozenset(("json", "text", "markdown"))
-"""What a browser shows; the others are files to keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +61,6 @@ class Written:
     @property
     def body(self) -> bytes:
         return self.content if isinstance(self.content, bytes) else self.content.read()
-
-    def response(self, about: Mapping[str, Any]) -> Response:
-        """With headers for the formats that have no room for what `about` says."""
-        headers = {"X-OCR-Status": about["status"]}
-        if warnings := about["warnings"]:
-            headers["X-OCR-Warnings"] = ", ".join(warning["code"] for warning in warnings)
-        if self.output not in _TO_SHOW:
-            headers["Content-Disposition"] = f"attachment; filename*=utf-8''{quote(self.file_name)}"
-        if isinstance(self.content, bytes):
-            return Response(self.content, media_type=self.media_type, headers=headers)
-        # From the disk: a client that is slow to take it is not to hold it in memory.
-        headers["Content-Length"] = str(os.fstat(self.content.fileno()).st_size)
-        return StreamingResponse(_chunks(self.content), 200, headers, self.media_type)
 
 
 class Outputs:
@@ -134,12 +113,6 @@ def _write_layers(path: Path, pages: Sequence[Page]) -> None:
 def _media_type(path: Path) -> str:
     with path.open("rb") as file:
         return media_type_of(file.read(HEAD_BYTES))[0]
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while chunk := file.read(_CHUNK_BYTES):
-            yield chunk
 
 
 def _text_body(output: Output, answer: Answer, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The logic of `POST /ocr`: what the form asks for, and the answer with what was kept of it."""
+"""What a form asks for, and the answer with what was kept of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 import time
 from dataclasses import asdict
 
-from ocr_inference.api.ocr.answer import Answer, about_reading, document
-from ocr_inference.api.ocr.schema import OcrForm
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.request import Document, Reading, ReadRequest
+from ocr_inference.results.answer import Answer, about_reading, document
+from ocr_inference.results.form import OcrForm
 from ocr_inference.sinks.base import StoreFailed
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
