@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocr_inference.errors import PublicError
-from ocr_inference.reading.request import Document
 from ocr_inference.sources.document import named_document
+from ocr_inference.sources.file import Document
 from ocr_inference.sources.inline import decode
 from ocr_inference.sources.json_body import INLINE, INLINE_FROM, JsonBody, receive_json
 

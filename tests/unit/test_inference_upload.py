@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocr_inference.errors import PublicError
-from ocr_inference.reading.request import Document
+from ocr_inference.sources.file import Document
 from ocr_inference.sources.upload import Upload, clean_name, receive_upload
 
 FORM = "multipart/form-data; boundary=b"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -33,6 +35,17 @@ def storage_full() -> PublicError:
     return PublicError(
         503, "storage_full", "There is no room for this document now.", retry_after=STORAGE_RETRY_S
     )
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Around what writes to the temporary directory: a full disk is raised as `storage_full`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise storage_full() from error
+        raise
 
 
 def _rebuild(status: int, code: str, message: str, details: dict[str, Any]) -> PublicError:

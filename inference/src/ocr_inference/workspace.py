@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocr_inference.errors import DISK_FULL, storage_full
+from ocr_inference.errors import writing
 
 _PREFIX = "ocr-inference-"
 _LOCK = "lock"
@@ -36,12 +36,8 @@ class Workspace:
         Raises `PublicError` 503 storage_full.
         """
         folder = self.new_path("")
-        try:
+        with writing():
             folder.mkdir()
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise storage_full() from error
-            raise
         try:
             yield folder / f"file{suffix}"
         finally:

@@ -28,7 +28,7 @@ from ocr_inference.engine.child import Emit, Handlers, RoleFailed
 from ocr_inference.engine.plan import BlockAnswer
 from ocr_inference.engine.registry import make_engine, resolve_version
 from ocr_inference.engine.wire import Message
-from ocr_inference.errors import DISK_FULL, PublicError, storage_full
+from ocr_inference.errors import PublicError, writing
 
 log = logging.getLogger("ocr_inference.engine")
 
@@ -44,13 +44,8 @@ def start(config: Message, emit: Emit) -> Handlers:
     vlm_engine = cast("VlmEngine", engine)
 
     def plan(call: Message) -> Message:
-        try:
-            with Path(call["crops"]).open("r+b") as crops:
-                return asdict(vlm_engine.plan(_image(call), _options(call), crops))
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise storage_full() from error
-            raise
+        with writing(), Path(call["crops"]).open("r+b") as crops:
+            return asdict(vlm_engine.plan(_image(call), _options(call), crops))
 
     def finish(call: Message) -> Message:
         answers = [BlockAnswer(**answer) for answer in call["answers"]]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pikepdf
 from pikepdf import Array, Dictionary, Object, Pdf
 
-from ocr_inference.errors import DISK_FULL, PublicError, storage_full
+from ocr_inference.errors import PublicError, writing
 from ocr_inference.pipeline.glyphless import WIDTH, GlyphlessFont
 from ocr_inference.pipeline.limits import decode_failed
 from ocr_inference.pipeline.pdf_picture import picture_page
@@ -39,21 +39,18 @@ def write_searchable(document: Path, layers: Path, pictures: Sequence[Path], out
     Raises `PublicError`: 400 decode_failed, 422 encrypted_pdf, 503 storage_full.
     """
     try:
-        if pictures:
-            with Pdf.new() as pdf:
-                _from_pictures(pdf, layers, pictures)
-                pdf.save(out)
-        else:
-            with Pdf.open(document) as pdf:
-                _from_pdf(pdf, layers, out)
+        with writing():
+            if pictures:
+                with Pdf.new() as pdf:
+                    _from_pictures(pdf, layers, pictures)
+                    pdf.save(out)
+            else:
+                with Pdf.open(document) as pdf:
+                    _from_pdf(pdf, layers, out)
     except pikepdf.PasswordError as error:
         raise PublicError(
             422, "encrypted_pdf", "The PDF is encrypted; send it without a password."
         ) from error
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise storage_full() from error
-        raise
     except (pikepdf.PdfError, RuntimeError, ValueError, TypeError) as error:
         raise decode_failed("The PDF is damaged: it cannot be written again.") from error
 

@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import uuid4
 
 from ocr_inference.engine.decoder import Inspection
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Page, PdfMode, Task
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A file of a client's on our disk. `name` is for people: it names nothing on our side."""
-
-    path: Path
-    name: str
-    size: int
-    sha256: str
+from ocr_inference.sources.file import Document as Document
 
 
 @dataclass(frozen=True, slots=True)

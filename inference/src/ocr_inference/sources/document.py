@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from ocr_inference.reading.request import Document
+from ocr_inference.sources.file import Document
 from ocr_inference.sources.inline import decode
 from ocr_inference.sources.json_body import INLINE
 

@@ -1,17 +1,30 @@
-"""A document on its way to disk."""
+"""A document of a client's on our disk, and on its way there."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ocr_inference.errors import DISK_FULL, storage_full
-from ocr_inference.reading.request import Document
+from ocr_inference.errors import writing
 
 NAME = "document"
 """What a document without a name is called."""
+
+WRITE_BYTES = 1024 * 1024
+"""Written and hashed in a thread in pieces of this size, so that a disk never stops the loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file of a client's on our disk. `name` is for people: it names nothing on our side."""
+
+    path: Path
+    name: str
+    size: int
+    sha256: str
 
 
 class DocumentFile:
@@ -22,7 +35,8 @@ class DocumentFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("wb")
+        with writing():
+            self._file = path.open("wb")
         self._digest = hashlib.sha256()
         self.size = 0
 
@@ -35,24 +49,17 @@ class DocumentFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with writing():
+            self._file.close()
 
     def write(self, data: bytes) -> None:
         self._digest.update(data)
         self.size += len(data)
-        try:
+        with writing():
             self._file.write(data)
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise storage_full() from error
-            raise
 
     def finish(self, name: str = NAME) -> Document:
         """Everything was written."""
-        try:
+        with writing():
             self._file.close()
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise storage_full() from error
-            raise
         return Document(self._path, name, self.size, self._digest.hexdigest())

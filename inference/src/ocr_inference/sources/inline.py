@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 
 from ocr_inference.errors import PublicError
-from ocr_inference.reading.request import Document
-from ocr_inference.sources.file import NAME, DocumentFile
+from ocr_inference.sources.file import NAME, Document, DocumentFile
 
 _PREFIX = re.compile(rb"data:[^,]{0,256};base64,", re.IGNORECASE)
 _LONGEST_PREFIX = 512

@@ -16,7 +16,7 @@ from typing import Any
 import pydantic_core
 
 from ocr_inference.errors import PublicError
-from ocr_inference.reading.request import Document
+from ocr_inference.sources.file import WRITE_BYTES, Document
 from ocr_inference.sources.inline import InlineFile
 
 MAX_REST_BYTES = 256 * 1024
@@ -29,7 +29,6 @@ INLINE = "\0inline"
 """What stands in the payload where the long string was."""
 
 _INLINE_JSON = json.dumps(INLINE)[1:-1].encode()
-_WRITE_BYTES = 1024 * 1024
 _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _LONGEST_ESCAPE = len(rb"\u002b")
 
@@ -57,7 +56,7 @@ async def receive_json(
     with await asyncio.to_thread(InlineFile, path, limit) as file:
         async for chunk in body:
             splitter.feed(chunk)
-            if len(splitter.inline) >= _WRITE_BYTES:
+            if len(splitter.inline) >= WRITE_BYTES:
                 await asyncio.to_thread(file.write, splitter.take_inline())
         splitter.finish()
         inline = None

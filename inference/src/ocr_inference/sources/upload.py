@@ -16,10 +16,9 @@ from pathlib import Path
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ocr_inference.errors import DISK_FULL, PublicError, storage_full
-from ocr_inference.reading.request import Document
+from ocr_inference.errors import PublicError
 from ocr_inference.sources.document import Fetch, named_document
-from ocr_inference.sources.file import NAME, DocumentFile
+from ocr_inference.sources.file import NAME, WRITE_BYTES, Document, DocumentFile
 from ocr_inference.sources.inline import InlineFile
 
 FILE, URL = "file", "image_url"
@@ -27,8 +26,6 @@ FILE, URL = "file", "image_url"
 
 MAX_FIELDS = 32
 MAX_FIELD_BYTES = 64 * 1024
-_WRITE_BYTES = 1024 * 1024
-"""Written and hashed in a thread in pieces of this size, so that a disk never stops the loop."""
 
 _UNSAFE = re.compile(r"[^\w.\- ()]+")
 
@@ -63,17 +60,6 @@ async def receive_upload(
     Raises `PublicError` for a body that is no such form (400, 413, 415, 422), 503 storage_full, and
     what `fetch` raises.
     """
-    try:
-        return await _receive(content_type, body, path, limit, fetch)
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise storage_full() from error
-        raise
-
-
-async def _receive(
-    content_type: str, body: AsyncIterator[bytes], path: Path, limit: int, fetch: Fetch
-) -> Upload:
     receiver = _Receiver(_boundary(content_type))
     with ExitStack() as stack:
         file: DocumentFile | None = None
@@ -90,7 +76,7 @@ async def _receive(
 
         async for chunk in body:
             receiver.feed(chunk)
-            if len(receiver.data) >= _WRITE_BYTES:
+            if len(receiver.data) >= WRITE_BYTES:
                 file = await keep()
         receiver.finish()
         if receiver.source == URL and file is None:

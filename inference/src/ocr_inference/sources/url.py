@@ -8,7 +8,6 @@ checked; the same for every redirect. TLS and `Host` keep the name.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import socket
 import ssl
 import time
@@ -23,11 +22,11 @@ from typing import Any, NoReturn
 import httpcore
 from httpcore import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream
 
-from ocr_inference.errors import DISK_FULL, PublicError, storage_full
+from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
-from ocr_inference.reading.request import Document
 from ocr_inference.settings import Settings
 from ocr_inference.sources.addresses import Address, is_public
+from ocr_inference.sources.file import WRITE_BYTES, Document, DocumentFile
 from ocr_inference.sources.space import Reservation
 from ocr_inference.sources.target import Blocked, Target, is_allowed, parse
 from ocr_inference.sources.upload import clean_name
@@ -45,7 +44,6 @@ MOST_ADDRESSES = 4
 _RESOLVING_THREADS = 4
 """Own ones: names that nobody answers for must not take the threads that write uploads."""
 
-_WRITE_BYTES = 1024 * 1024
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _NO_SUCH_NAME = frozenset((socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)))
 
@@ -105,10 +103,6 @@ class UrlFetcher:
             raise _failed("its host could not be reached or stopped answering") from None
         except httpcore.ProtocolError:
             raise _failed("its host does not answer in HTTP") from None
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise storage_full() from error
-            raise
 
     async def _fetch(self, target: Target, path: Path, space: Reservation) -> Document:
         context = await asyncio.to_thread(lambda: self._tls)
@@ -148,23 +142,16 @@ class UrlFetcher:
         length = _header(answer, b"content-length")
         if length.isdecimal() and int(length) > self._settings.url_max_bytes:
             self._too_large()
-        size, digest = 0, hashlib.sha256()
         buffer = bytearray()
-        with await asyncio.to_thread(path.open, "wb") as file:
-
-            def keep(data: bytes) -> None:
-                file.write(data)
-                digest.update(data)
-
+        with await asyncio.to_thread(DocumentFile, path) as file:
             async for chunk in space.counted(self._bounded(answer)):
-                size += len(chunk)
                 buffer += chunk
-                if len(buffer) >= _WRITE_BYTES:
-                    await asyncio.to_thread(keep, bytes(buffer))
+                if len(buffer) >= WRITE_BYTES:
+                    await asyncio.to_thread(file.write, bytes(buffer))
                     buffer.clear()
-            await asyncio.to_thread(keep, bytes(buffer))
-        name = clean_name(target.path.partition("?")[0])
-        return Document(path, name, size, digest.hexdigest())
+            await asyncio.to_thread(file.write, bytes(buffer))
+            name = clean_name(target.path.partition("?")[0])
+            return await asyncio.to_thread(file.finish, name)
 
     async def _bounded(self, answer: httpcore.Response) -> AsyncIterator[bytes]:
         received, began = 0, time.monotonic()
