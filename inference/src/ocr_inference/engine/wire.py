@@ -19,6 +19,10 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """More than any page's text; a larger length means that the other side has lost its mind."""
 
 
+LARGE_BYTES = 256 * 1024
+"""Parsed in a millisecond or two; what is larger is parsed in a thread."""
+
+
 class WireError(Exception):
     """The other side sent something that is no message."""
 
@@ -74,6 +78,8 @@ async def read(reader: asyncio.StreamReader) -> Message | None:
     """As `receive`, for the asyncio side."""
     try:
         head = await reader.readexactly(_LENGTH.size)
-        return _decode(await reader.readexactly(_checked_length(head)))
+        body = await reader.readexactly(_checked_length(head))
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
+    # A page of noise can be megabytes of text, and the probes wait meanwhile.
+    return await asyncio.to_thread(_decode, body) if len(body) > LARGE_BYTES else _decode(body)

@@ -44,7 +44,7 @@ class PageCache:
         """The page, and whether it had not to be read for this request. `begin` puts it into the
         queue. Raises what the page's own reading raises."""
         while True:
-            if (kept := self._find(key)) is not None:
+            if (kept := await self._find(key)) is not None:
                 self._hits.labels("kept").inc()
                 return kept, True
             running = self._running.get(key)
@@ -63,24 +63,26 @@ class PageCache:
         self._running[key] = outcome
         try:
             read = await outcome
+            await self._keep(key, read)
+            return read
         finally:
             del self._running[key]
-        self._keep(key, read)
-        return read
 
-    def _find(self, key: PageKey) -> PageOutcome | None:
+    async def _find(self, key: PageKey) -> PageOutcome | None:
         if key not in self._kept:
             return None
         self._kept.move_to_end(key)
         outcome, text = self._kept[key]
-        return replace(outcome, text=json.loads(text), queue_s=0.0, render_s=0.0, read_s=0.0)
+        # In a thread, as its writing: a page of ten thousand words takes a while.
+        read = await asyncio.to_thread(json.loads, text)
+        return replace(outcome, text=read, queue_s=0.0, render_s=0.0, read_s=0.0)
 
-    def _keep(self, key: PageKey, outcome: PageOutcome) -> None:
+    async def _keep(self, key: PageKey, outcome: PageOutcome) -> None:
         if not self._max_bytes or _lacks_blocks(outcome):
             return
         # As bytes: the same page as objects takes ten times the memory, and nobody knows how much.
-        text = json.dumps(outcome.text).encode()
-        if len(text) > self._max_bytes:
+        text = await asyncio.to_thread(lambda: json.dumps(outcome.text).encode())
+        if len(text) > self._max_bytes or key in self._kept:
             return
         self._kept[key] = (replace(outcome, text={}), text)
         self._bytes += len(text)
