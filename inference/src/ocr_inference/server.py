@@ -201,12 +201,12 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
     reader = Reader(decoder, dispatcher, cache, metrics, rates, tasks_of(settings.model))
     uploads = _upload_space(settings, admission)
     stages = Lifecycle(settings.lame_duck_s, settings.drain_timeout_s)
-    job_ocr = OcrService(sink, output, metrics, settings.job_timeout_s)
+    ocr = OcrService(sink, output, metrics)
     jobs = make_jobs(
         settings,
         bucket,
         reader,
-        job_ocr,
+        ocr,
         workspace,
         uploads,
         stages,
@@ -232,11 +232,10 @@ def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
         urls=UrlFetcher(settings, metrics, number),
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
         reader=reader,
-        ocr=OcrService(sink, output, metrics, settings.sync_timeout_s),
+        ocr=ocr,
         outputs=Outputs(decoder, workspace),
         decoder=decoder,
         jobs=jobs,
-        job_ocr=job_ocr,
     )
     return _Parts(services, decoder, dispatcher, vlm, output)
 

@@ -52,8 +52,6 @@ class Services:
     outputs: Outputs
     decoder: Decoder
     jobs: Jobs
-    job_ocr: OcrService
-    """As `ocr`, with the time that a job may take."""
 
     @property
     def model_name(self) -> str:

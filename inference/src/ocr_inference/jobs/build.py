@@ -40,8 +40,8 @@ def make_jobs(
     retry_after: Callable[[int], int],
     can_take: Callable[[], bool],
 ) -> Jobs:
-    """`ocr` has the jobs' own time limit; `retry_after` gives the seconds until so many pages, and
-    all that are waited for, are read."""
+    """`retry_after` gives the seconds until so many pages, and all that are waited for, are
+    read."""
     local_bytes = max(settings.max_upload_bytes, uploads.max_bytes // _LOCAL_SHARE)
     objects: Objects = (
         BucketObjects(bucket, metrics)

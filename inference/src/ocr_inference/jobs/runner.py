@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from ocr_inference.reading.admission import Admission, Ticket
 from ocr_inference.reading.reader import Reader
 from ocr_inference.reading.request import Document, Reading, ReadRequest, Watcher
 from ocr_inference.results.answer import Answer
-from ocr_inference.results.service import OcrService
+from ocr_inference.results.service import OcrService, read_request
 from ocr_inference.sinks.base import StoreFailed
 from ocr_inference.sources.space import UploadSpace
 from ocr_inference.workspace import Workspace
@@ -46,8 +46,8 @@ class _Lost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """`ocr` has the jobs' own time limit, `admission` the jobs' own bound: how many run is bounded
-    elsewhere. `model` names the model in answers."""
+    """`admission` is the jobs' own: how many run is bounded elsewhere. `model` names the model in
+    answers."""
 
     ledger: Ledger
     reader: Reader
@@ -222,9 +222,12 @@ class Runner:
             if not await self._until_taken(lambda: self.ledger.document(record.id, path)):
                 raise PublicError(500, "input_lost", "The document is not there any more.")
             sent = Document(path, record.input.name, record.input.size, record.input.sha256)
-            request = replace(
-                self.ocr.request(sent, record.form, record.client, time.monotonic(), record.fresh),
-                deadline=until,
+            request = read_request(
+                record.form,
+                sent,
+                record.client,
+                until,
+                record.fresh,
                 identifier=record.id,
                 created=record.created_at,
                 max_pages=self.max_pages,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import asdict
+from typing import Any
 
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
@@ -16,44 +17,43 @@ from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
 
 
+def read_request(
+    form: OcrForm, document: Document, client: str, deadline: float, fresh: bool, **more: Any
+) -> ReadRequest:
+    """What `form` asks for; `more` are fields of the request that no form has."""
+    return ReadRequest(
+        client=client,
+        document=document,
+        deadline=deadline,
+        pages=form.pages,
+        dpi=form.dpi,
+        languages=form.languages,
+        task=form.task,
+        pdf_mode=form.pdf_mode,
+        min_confidence=form.min_confidence,
+        fresh=fresh,
+        **more,
+    )
+
+
 class OcrService:
-    def __init__(
-        self, s3: S3Sink, output: FolderSink, metrics: Metrics, longest_timeout: float
-    ) -> None:
+    def __init__(self, s3: S3Sink, output: FolderSink, metrics: Metrics) -> None:
         self._s3 = s3
         self._sinks: dict[str, S3Sink | FolderSink] = {"s3": s3, "output": output}
         self._metrics = metrics
-        self._longest_timeout = longest_timeout
 
-    def check(self, form: OcrForm) -> None:
-        """Refuse what cannot be done before any work is."""
+    def check(self, form: OcrForm, longest_s: float) -> None:
+        """Refuse what cannot be done before any work is. `longest_s` is what a request like this
+        one may take: `PublicError` 422 s3_not_configured, invalid_field."""
         if form.save_to_s3 in ("true", "required") and not self._s3.configured:
             raise PublicError(422, "s3_not_configured", "save_to_s3: no S3 is configured here.")
-        if form.timeout_s is not None and form.timeout_s > self._longest_timeout:
+        if form.timeout_s is not None and form.timeout_s > longest_s:
             raise PublicError(
                 422,
                 "invalid_field",
-                f"timeout_s: at most {self._longest_timeout:g} on this server.",
+                f"timeout_s: at most {longest_s:g} on this server.",
                 field="timeout_s",
             )
-
-    def request(
-        self, document: Document, form: OcrForm, client: str, arrived: float, fresh: bool
-    ) -> ReadRequest:
-        """The request's time runs from when it `arrived`: a drain waits no longer for one whose
-        upload was slow."""
-        return ReadRequest(
-            client=client,
-            document=document,
-            deadline=arrived + (form.timeout_s or self._longest_timeout),
-            pages=form.pages,
-            dpi=form.dpi,
-            languages=form.languages,
-            task=form.task,
-            pdf_mode=form.pdf_mode,
-            min_confidence=form.min_confidence,
-            fresh=fresh,
-        )
 
     async def answer(self, reading: Reading, form: OcrForm, model: str, total_ms: float) -> Answer:
         """The answer, which says where it is kept when it is."""

@@ -63,7 +63,7 @@ async def _submit(request: Request, services: Services) -> JobRecord:
             request, services, path, space, began + services.settings.sync_timeout_s
         )
         form = parse_form(upload.fields)
-        services.job_ocr.check(form)
+        services.ocr.check(form, services.settings.job_timeout_s)
         services.reader.check(form.task)
         # What cannot be read at all is said now, and not to whoever asks for the result later.
         found = await services.decoder.inspect(

@@ -26,6 +26,7 @@ from ocr_inference.api.work import (
     unless_gone,
 )
 from ocr_inference.results.outputs import MEDIA_TYPES
+from ocr_inference.results.service import read_request
 from ocr_inference.services import Services, services_of
 
 router = APIRouter(tags=["ocr"])
@@ -51,19 +52,20 @@ async def read_document(
     began = time.monotonic()
     if (wait := respond_async(request.headers.get("prefer", ""))) is not None:
         return await submit_job(request, services, wait)
+    longest_s = services.settings.sync_timeout_s
     try:
         with (
             admitted(request, services) as (client, ticket),
             services.uploads.reserve(announced(request, services)) as space,
             services.workspace.file(".upload") as path,
         ):
-            upload = await receive_form(
-                request, services, path, space, began + services.settings.sync_timeout_s
-            )
+            upload = await receive_form(request, services, path, space, began + longest_s)
             form = parse_form(upload.fields)
-            services.ocr.check(form)
+            services.ocr.check(form, longest_s)
             fresh = "no-store" in request.headers.get("cache-control", "").lower()
-            wanted = services.ocr.request(upload.document, form, client, began, fresh)
+            # From when it arrived: a drain waits no longer for one whose upload was slow.
+            deadline = began + (form.timeout_s or longest_s)
+            wanted = read_request(form, upload.document, client, deadline, fresh)
             reading = await unless_gone(request, services.reader.read(wanted, ticket))
             timings = request.scope["state"]["timings"]
             timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
@@ -71,7 +73,7 @@ async def read_document(
             answer = await services.ocr.answer(reading, form, services.model_name, total_ms)
             output = form.output or accepted(request.headers.get("accept", ""))
             written = await services.outputs.write(
-                output, answer, wanted.document, client, wanted.deadline
+                output, answer, wanted.document, client, deadline
             )
         return written_response(written, answer.about)
     except ClientDisconnect:  # in the upload or while its pages were read
