@@ -25,7 +25,8 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_RULES: dict[Literal["light", "dark"], dict[str, Any]] = {
+Scheme = Literal["light", "dark"]
+_RULES: dict[Scheme, dict[str, Any]] = {
     "light": {"resultTypes": ["violations"]},
     # The same page: only its colours are others.
     "dark": {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},
@@ -78,10 +79,10 @@ class Visit:
     def count(self, selector: str) -> int:
         return self.page.locator(selector).count()
 
-    def judge(self, name: str) -> None:
-        """Keep a screenshot of this state, light and dark, and hold each to WCAG AA."""
+    def judge(self, name: str, *schemes: Scheme) -> None:
+        """Keep a screenshot of this state, and hold it to WCAG AA; light if nothing is said."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        for scheme in _RULES:
+        for scheme in schemes or ("light",):
             self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             self.page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png")
             found = Axe().run(self.page, options=_RULES[scheme])

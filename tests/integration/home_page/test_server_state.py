@@ -1,0 +1,99 @@
+"""What the page at `/` shows of its server: loading, busy, ending, gone and back again."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from browser import visit
+from home_page import file
+from ocr_server import OcrServer, pdf, picture, running_server
+from playwright.sync_api import Browser, expect
+from wire import wire
+
+
+def test_documents_wait_for_a_model_that_loads(browser: Browser, tmp_path: Path) -> None:
+    script = {
+        "phases": [{"name": "download", "seconds": 0.2}, {"name": "load_model", "seconds": 6}]
+    }
+    with (
+        running_server(tmp_path, script, ready=False) as server,
+        visit(browser, server.url) as tab,
+    ):
+        expect(tab.page.locator("#server-title")).to_have_text("The model is loading")
+        expect(tab.page.locator("#server-phases")).to_contain_text("load model")
+        tab.choose(file("early.png", picture()))
+        tab.wait_phase("retry")
+        tab.judge("loading", "light", "dark")
+        tab.wait_phase("done")
+        expect(tab.page.locator("#server-notice")).to_be_hidden()
+
+
+def test_a_model_that_cannot_be_loaded_is_told_of(browser: Browser, tmp_path: Path) -> None:
+    script = {"phases": [{"name": "load_model", "fail": "The weights are <b>gone</b>."}]}
+    with (
+        running_server(tmp_path, script, ready=False) as server,
+        visit(browser, server.url) as tab,
+    ):
+        expect(tab.page.locator("#server-title")).to_have_text("The model could not be loaded")
+        expect(tab.page.locator("#server-text")).to_contain_text("The weights are <b>gone</b>.")
+        tab.judge("failed")
+
+
+def test_a_full_queue_is_waited_for(browser: Browser, tmp_path: Path) -> None:
+    script = {"pages": [{"seconds": 4}]}
+    room = {"ocr_max_upload_bytes": 3000, "ocr_queue_max_bytes": 4000}
+    with (
+        running_server(tmp_path, script, ocr_engine_workers=1, **room) as server,
+        visit(browser, server.url) as tab,
+    ):
+        for side in (20, 21, 22, 23):
+            content = picture(side, side) + bytes(1800)
+            answer = server.http.post("/v1/jobs", files={"file": ("before.png", content)})
+        assert answer.json()["error"]["code"] == "queue_full"
+        tab.choose(file("late.png", picture()))
+        tab.wait_phase("retry")
+        expect(tab.page.locator("#status")).to_have_text(re.compile(r"Sent again in \d+ s"))
+        expect(tab.page.locator("#notices")).to_contain_text("The server is busy")
+        tab.judge("busy")
+        tab.wait_phase("done")
+
+
+def test_a_lost_connection_is_taken_up_again(browser: Browser, server: OcrServer) -> None:
+    with wire(server.port) as line, visit(browser, line.url) as tab:
+        tab.choose(file("five.pdf", pdf(5)))
+        tab.page.wait_for_selector('.tile[data-state="ok"]')
+        line.cut()
+        tab.wait_phase("offline")
+        expect(tab.page.locator("#status")).to_contain_text("The server cannot be reached")
+        tab.judge("offline")
+        line.mend()
+        tab.wait_phase("done")
+        assert tab.count('.tile[data-state="ok"]') == 5
+
+
+def test_a_server_that_ends_is_told_of_and_its_successor_reads(
+    browser: Browser, tmp_path: Path
+) -> None:
+    slow = {"page_seconds": 3}
+    with (
+        running_server(tmp_path / "first", slow, ocr_lame_duck_s=30) as first,
+        running_server(tmp_path / "second", {"text": "from the second"}) as second,
+        wire(first.port) as line,
+        visit(browser, line.url) as tab,
+    ):
+        tab.choose(file("page.png", picture()))
+        tab.wait_phase("reading")
+        first.terminate()
+        expect(tab.page.locator("#server-title")).to_have_text(
+            "This server is shutting down", timeout=30_000
+        )
+        tab.judge("draining")
+        line.cut()
+        line.mend(second.port)
+        # Jobs of a server without a bucket are its own; the document is still in the tab.
+        tab.wait_phase("failed", "done")
+        if tab.count('#document[data-phase="failed"]'):
+            expect(tab.page.locator("#notices")).to_contain_text("no longer knows")
+            tab.page.get_by_role("button", name="Try again").click()
+        tab.wait_phase("done")
