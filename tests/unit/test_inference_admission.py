@@ -37,6 +37,21 @@ def test_pages_are_counted_and_given_back() -> None:
     assert admission.pages == 0
 
 
+def test_a_request_that_fails_gives_all_back() -> None:
+    admission = admission_of(10)
+    with pytest.raises(ValueError, match="of ours"), admission.admit(ANONYMOUS) as ticket:
+        ticket.cover(6, 60)
+        raise ValueError("a mistake of ours")
+    assert (admission.pages, admission.pixels) == (0, 0)
+
+
+def test_work_that_is_bounded_elsewhere_is_let_in_whatever_its_size() -> None:
+    admission = Admission.unbounded()
+    for client in ("one", "other"):
+        admission.admit(client).cover(10**6, 10**15)
+    assert (admission.pages, admission.pixels) == (2 * 10**6, 2 * 10**15)
+
+
 def test_pixels_are_counted_and_given_back() -> None:
     admission = admission_of(10, pixels=100)
     first, second = admission.admit(ANONYMOUS), admission.admit(ANONYMOUS)

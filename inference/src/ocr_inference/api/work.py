@@ -50,12 +50,9 @@ def admitted(request: Request, services: Services) -> Iterator[tuple[str, Ticket
     """
     client = client_of(request, services)
     services.check_can_work()
-    ticket = services.admission.admit(client)
-    try:
+    with services.admission.admit(client) as ticket:
         services.rates.admit(client)
         yield client, ticket
-    finally:
-        ticket.release()
 
 
 async def receive_form(

@@ -35,7 +35,6 @@ from ocr_inference.workspace import Workspace
 CLIENT = ANONYMOUS
 """The one who asks here; limits of clients are for servers."""
 
-_NO_LIMIT = 2**62
 _CHECK_S = 0.05
 
 
@@ -55,11 +54,8 @@ class Room:
 
     async def read(self, request: ReadRequest, watcher: Watcher) -> Reading:
         """Raises `PublicError`, as `Reader.read` does."""
-        ticket = self.admission.admit(request.client)
-        try:
+        with self.admission.admit(request.client) as ticket:
             return await self.reader.read(request, ticket, watcher)
-        finally:
-            ticket.release()
 
     async def fail(self) -> None:
         """Returns never; raises `EngineFailed` once no engine can be loaded."""
@@ -89,7 +85,7 @@ async def reading_room(
     record.spawned(spawned := time.monotonic())
     engines = make_engines(settings, spawn, spawn(), spawned, metrics, record, engines_wanted)
     vlm = make_vlm(settings, workspace, metrics)
-    admission = Admission(_NO_LIMIT, _NO_LIMIT)
+    admission = Admission.unbounded()
     decoder = Decoder(
         decode_spawner(settings),
         lambda why: metrics.worker_restarts.labels("decode", why).inc(),

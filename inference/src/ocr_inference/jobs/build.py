@@ -8,7 +8,7 @@ from datetime import timedelta
 from ocr_inference.jobs.backlog import Backlog
 from ocr_inference.jobs.ledger import Ledger
 from ocr_inference.jobs.local import LocalObjects
-from ocr_inference.jobs.replica import MAX_RUNNING, Replica
+from ocr_inference.jobs.replica import Replica
 from ocr_inference.jobs.runner import Runner
 from ocr_inference.jobs.s3 import BucketObjects
 from ocr_inference.jobs.service import Jobs
@@ -54,10 +54,7 @@ def make_jobs(
         reader=reader,
         ocr=ocr,
         # How many jobs run is the bound: a long one is not to wait for room among the others.
-        admission=Admission(
-            2 * MAX_RUNNING * settings.max_pages_async,
-            2 * MAX_RUNNING * settings.max_pages_async * settings.max_pixels,
-        ),
+        admission=Admission.unbounded(),
         uploads=uploads,
         workspace=workspace,
         metrics=metrics,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -19,7 +19,7 @@ from ocr_inference.jobs.model import JobError, JobRecord, JobStatus, utc_now
 from ocr_inference.jobs.result import JobResult, dump_result
 from ocr_inference.jobs.store import Changed
 from ocr_inference.metrics import Metrics
-from ocr_inference.reading.admission import Admission, Ticket
+from ocr_inference.reading.admission import Admission
 from ocr_inference.reading.reader import Reader
 from ocr_inference.reading.request import Document, Reading, ReadRequest, Watcher
 from ocr_inference.results.answer import Answer
@@ -46,8 +46,8 @@ class _Lost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """`admission` is the jobs' own: how many run is bounded elsewhere. `model` names the model in
-    answers."""
+    """`admission` is the jobs' own, without a bound: how many run is bounded elsewhere. `model`
+    names the model in answers."""
 
     ledger: Ledger
     reader: Reader
@@ -217,7 +217,7 @@ class Runner:
         with (
             self.uploads.reserve(record.input.size),
             self.workspace.file(".job") as path,
-            _ticket(self.admission, record.client) as ticket,
+            self.admission.admit(record.client) as ticket,
         ):
             if not await self._until_taken(lambda: self.ledger.document(record.id, path)):
                 raise PublicError(500, "input_lost", "The document is not there any more.")
@@ -259,15 +259,6 @@ class Runner:
 
 class _Cancelled(Exception):
     """Another replica was told to cancel the job."""
-
-
-@contextlib.contextmanager
-def _ticket(admission: Admission, client: str) -> Iterator[Ticket]:
-    ticket = admission.admit(client)
-    try:
-        yield ticket
-    finally:
-        ticket.release()
 
 
 def _worn_out(record: JobRecord) -> JobError:

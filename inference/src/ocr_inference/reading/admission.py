@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -42,6 +43,11 @@ class Admission:
         self._held: Counter[str] = Counter()
         self.pages = 0
         self.pixels = 0
+
+    @classmethod
+    def unbounded(cls) -> Admission:
+        """Lets everything in: for work that is bounded by other means."""
+        return cls(sys.maxsize, sys.maxsize)
 
     def admit(self, client: str) -> Ticket:
         """Raises `PublicError` 503 queue_full."""
@@ -117,14 +123,21 @@ class Admission:
 
 
 class Ticket:
-    """A request's share of the budget, which shrinks with its pages. One page is kept until
-    `release`: what was read stays in memory until it is stored and the answer is made."""
+    """A request's share of the budget, which shrinks with its pages and ends with the `with` block.
+    One page is kept until then: what was read stays in memory until it is stored and the answer is
+    made."""
 
     def __init__(self, admission: Admission, client: str) -> None:
         self._admission = admission
         self._client = client
         self._pages = 0
         self._pixels = 0
+
+    def __enter__(self) -> Ticket:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
     def take(self, pages: int, pixels: int) -> None:
         self._admission.take(self._client, pages, pixels)
