@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ocr_inference.jobs.store import ABSENT, Changed, Storage
+from ocr_inference.jobs.store import ABSENT, Storage
 from ocr_inference.metrics import Metrics
-from ocr_inference.sinks.base import STORE_DEADLINE_S, THREADS, Place, StoreFailed
+from ocr_inference.sinks.base import STORE_DEADLINE_S, THREADS, Place
 from ocr_inference.sinks.bucket import Bucket
 
 log = logging.getLogger("ocr_inference.jobs")
@@ -64,10 +64,4 @@ class BucketObjects:
 
     async def _ask(self, operation: str, work: Callable[[], T], within: float) -> T:
         async with self._room:
-            try:
-                return await self._place.ask(work, within, operation)
-            except (StoreFailed, Changed):
-                raise
-            except Exception as error:
-                log.warning("%s failed: %s", operation, error)
-                raise StoreFailed("S3 did not answer as it should.") from error
+            return await self._place.ask(work, within, operation)

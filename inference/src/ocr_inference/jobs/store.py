@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ocr_inference.sinks.bucket import Changed
+from ocr_inference.sinks.base import Changed
 
 __all__ = ["ABSENT", "Changed", "Objects", "Storage"]
 

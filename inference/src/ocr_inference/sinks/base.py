@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import TypeVar
 from prometheus_client import Counter
 
 T = TypeVar("T")
+
+log = logging.getLogger("ocr_inference.storage")
 
 STORE_DEADLINE_S = 20.0
 """A client waits for its text: a bucket or a volume slower than this counts as down."""
@@ -31,31 +34,50 @@ class StoreFailed(Exception):
     """The result was not taken; the sentence is public."""
 
 
+class Changed(Exception):
+    """A conditional write found another state than it was made for; nothing was written."""
+
+
 class Place:
     """Asked in threads of its own, which are all that a dead volume or bucket blocks.
 
     No more results wait for it than there are threads: one that hangs would collect them all.
+    `sentence` says for clients why it failed.
     """
 
-    def __init__(self, name: str, operations: Counter, operation: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        operations: Counter,
+        operation: str,
+        sentence: Callable[[Exception], str] | None = None,
+    ) -> None:
         self._name = name
         self._operations = operations
         self._operation = operation
+        self._sentence = sentence or (lambda _error: f"{name} did not answer as it should.")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=operation)
         self._free = threading.Semaphore(THREADS)
         self._down_until = 0.0
 
     async def ask(self, work: Callable[[], T], remaining: float, operation: str | None = None) -> T:
-        """What `work` returns or raises, within the `remaining` seconds until the request's own
-        deadline. Raises `StoreFailed` when it takes longer, and at once when it surely would.
-        `operation`: other than the usual one, for the metrics."""
-        result = "failed"
+        """What `work` returns, within the `remaining` seconds until the request's own deadline.
+
+        `operation`: other than the usual one, for the metrics. Raises `StoreFailed` when `work`
+        fails or takes longer, and at once when it surely would; `Changed` as `work` does.
+        """
+        operation, result = operation or self._operation, "failed"
         try:
             answer = await self._ask(work, min(STORE_DEADLINE_S, max(LEAST_STORE_S, remaining)))
             result = "ok"
             return answer
+        except (StoreFailed, Changed):
+            raise
+        except Exception as error:
+            log.warning("%s failed: %s", operation, error)
+            raise StoreFailed(self._sentence(error)) from error
         finally:
-            self._operations.labels(operation or self._operation, result).inc()
+            self._operations.labels(operation, result).inc()
 
     async def _ask(self, work: Callable[[], T], within: float) -> T:
         now = time.monotonic()

@@ -1,39 +1,26 @@
-"""One S3 bucket: its credentials, its client and the calls on it. For threads; every call waits.
-
-`boto3` is imported by the first call, so that neither the start nor the loop waits.
-"""
+"""One S3 bucket and the calls on it. For threads; every call waits."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
+from ocr_inference.s3 import Credentials, read_credentials, s3_client
 from ocr_inference.settings import Settings
-from ocr_inference.sinks.base import THREADS, StoreFailed
+from ocr_inference.sinks.base import THREADS, Changed, StoreFailed
 
 log = logging.getLogger("ocr_inference.s3")
 
-_CONNECT_S, _READ_S, _ATTEMPTS = 3, 10, 3
+_CONNECT_S, _READ_S = 3, 10
 _CHUNK = 1024 * 1024
 
 _CONFLICT, _FAILED = 409, 412
 _MISSING = 404
 _NO_CONDITIONAL_WRITES = frozenset((400, 501))
-
-
-class Changed(Exception):
-    """A conditional write found another state than it was made for; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Credentials:
-    access_key: str
-    secret_key: str
 
 
 class Bucket:
@@ -42,7 +29,7 @@ class Bucket:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client: tuple[_Credentials, Any] | None = None
+        self._client: tuple[Credentials, Any] | None = None
         self._connecting = Lock()
         self.conditional = True
         """Until the endpoint is known to have no conditional writes."""
@@ -57,7 +44,7 @@ class Bucket:
 
     @property
     def credentials_missing(self) -> bool:
-        return self.configured and self._credentials() is None
+        return self.configured and read_credentials(self._settings) is None
 
     def prepare(self) -> None:
         """Import boto3 now and not with the first request."""
@@ -159,49 +146,24 @@ class Bucket:
             return _etag(self._connected().put_object(Body=file, **arguments))
 
     def _connected(self) -> Any:
-        credentials = self._credentials()
+        credentials = read_credentials(self._settings)
         if credentials is None:
             raise StoreFailed("The S3 credentials are missing.")
         with self._connecting:  # one is made, however many threads want it at the start
             if self._client is None or self._client[0] != credentials:
-                self._client = (credentials, _connect(self._settings, credentials))
+                client = s3_client(
+                    self._settings,
+                    credentials,
+                    connect_s=_CONNECT_S,
+                    read_s=_READ_S,
+                    connections=2 * THREADS,  # results, and jobs
+                )
+                self._client = (credentials, client)
             return self._client[1]
-
-    def _credentials(self) -> _Credentials | None:
-        settings = self._settings
-        # Read every time: a rotated Secret is to work without a restart.
-        directory = settings.s3_credentials_dir
-        access = _read(directory / "access-key") or settings.s3_access_key.get_secret_value()
-        secret = _read(directory / "secret-key") or settings.s3_secret_key.get_secret_value()
-        return _Credentials(access, secret) if access and secret else None
 
 
 def _import_boto3() -> None:
     import boto3  # noqa: F401
-
-
-def _connect(settings: Settings, credentials: _Credentials) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=settings.s3_endpoint,
-        region_name=settings.s3_region,
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret_key,
-        config=Config(
-            connect_timeout=_CONNECT_S,
-            read_timeout=_READ_S,
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-            max_pool_connections=2 * THREADS,  # results, and jobs
-            # Host-style needs a wildcard name, which few self-hosted endpoints have.
-            s3={"addressing_style": "path"},
-            # boto3's newer checksum trailers are refused by endpoints that are not AWS.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )
 
 
 def _md5(body: bytes | Path) -> bytes:
@@ -217,10 +179,3 @@ def _status(error: Any) -> int:
 
 def _etag(answer: dict[str, Any]) -> str:
     return str(answer.get("ETag", "")).strip('"')
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except (OSError, ValueError):  # not there, or not text: a Secret can hold anything
-        return ""

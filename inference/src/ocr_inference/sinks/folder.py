@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import time
 from dataclasses import dataclass
@@ -14,9 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 from ocr_inference.metrics import Metrics
-from ocr_inference.sinks.base import Place, StoreFailed, result_key
-
-log = logging.getLogger("ocr_inference.folder")
+from ocr_inference.sinks.base import Place, result_key
 
 PARTS = ".parts"
 """Folder of the files that are being written, in the output folder: on the same file system."""
@@ -43,7 +40,7 @@ class StoredFile:
 class FolderSink:
     def __init__(self, folder: Path | None, metrics: Metrics) -> None:
         self.folder = folder
-        self._place = Place("The output folder", metrics.output_operations, "write")
+        self._place = Place("The output folder", metrics.output_operations, "write", _sentence)
 
     @property
     def configured(self) -> bool:
@@ -60,13 +57,13 @@ class FolderSink:
         """`remaining` are the seconds until the request's own deadline. Raises `StoreFailed`."""
         assert self.folder is not None  # noqa: S101 - the caller asks `configured`
         key = result_key(identifier, created)
-        try:
-            await self._place.ask(partial(_write, self.folder, key, body), remaining)
-        except OSError as error:
-            log.warning("write failed: %s", error)
-            sentence = _REASONS.get(error.errno or 0, "The output folder did not take the result.")
-            raise StoreFailed(sentence) from error
+        await self._place.ask(partial(_write, self.folder, key, body), remaining)
         return StoredFile(key)
+
+
+def _sentence(error: Exception) -> str:
+    reason = error.errno if isinstance(error, OSError) else None
+    return _REASONS.get(reason or 0, "The output folder did not take the result.")
 
 
 def _write(folder: Path, key: str, body: bytes) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from ocr_inference.metrics import Metrics
-from ocr_inference.sinks.base import Place, StoreFailed, result_key
-from ocr_inference.sinks.bucket import Bucket, Changed
-
-log = logging.getLogger("ocr_inference.s3")
+from ocr_inference.sinks.base import Changed, Place, result_key
+from ocr_inference.sinks.bucket import Bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,7 @@ class StoredObject:
 class S3Sink:
     def __init__(self, bucket: Bucket, metrics: Metrics) -> None:
         self._bucket = bucket
-        self._place = Place("S3", metrics.s3_operations, "put")
+        self._place = Place("S3", metrics.s3_operations, "put", _sentence)
 
     @property
     def configured(self) -> bool:
@@ -44,13 +41,7 @@ class S3Sink:
     ) -> StoredObject:
         """`remaining` are the seconds until the request's own deadline. Raises `StoreFailed`."""
         key = result_key(identifier, created)
-        try:
-            etag = await self._place.ask(partial(self._put, key, body), remaining)
-        except StoreFailed:
-            raise
-        except Exception as error:
-            log.warning("put failed: %s", error)
-            raise StoreFailed("S3 did not take the result.") from error
+        etag = await self._place.ask(partial(self._put, key, body), remaining)
         return StoredObject(self._bucket.name, self._bucket.path(key), etag or None)
 
     def _put(self, key: str, body: bytes) -> str:
@@ -59,3 +50,7 @@ class S3Sink:
         except Changed:
             # The key is ours alone: an earlier attempt arrived and its answer was lost.
             return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def _sentence(_error: Exception) -> str:
+    return "S3 did not take the result."

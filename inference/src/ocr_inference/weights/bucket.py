@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
+from ocr_inference.s3 import read_credentials, s3_client
 from ocr_inference.settings import Settings
 from ocr_inference.weights.download import Downloader
 from ocr_inference.weights.remote import (
+    SUMS,
     Digest,
     FetchExit,
     FetchFailed,
@@ -20,7 +23,7 @@ from ocr_inference.weights.remote import (
 
 _SIGNED_S = 12 * 3600
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_SUMS = "SHA256SUMS"
+_CONNECT_S, _READ_S = 5, 20
 
 
 def bucket_files(source: str, settings: Settings, downloader: Downloader) -> list[RemoteFile]:
@@ -32,7 +35,9 @@ def bucket_files(source: str, settings: Settings, downloader: Downloader) -> lis
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:
-        client = _client(settings)
+        client = s3_client(
+            settings, read_credentials(settings), connect_s=_CONNECT_S, read_s=_READ_S
+        )
         files = [
             _file(client, bucket, name, found)
             for name, found in sorted(_objects(client, bucket, key).items())
@@ -94,7 +99,7 @@ def _digest(about: dict[str, Any]) -> Digest | None:
 
 def _by_sums(files: list[RemoteFile], downloader: Downloader) -> list[RemoteFile]:
     """With the checksums of the `SHA256SUMS` among them, if there is one."""
-    listed = [file for file in files if str(file.name) == _SUMS]
+    listed = [file for file in files if str(file.name) == SUMS]
     if not listed or len(files) == 1:
         return files
     sums = parse_sums(downloader.text(listed[0].url) or "")
@@ -104,40 +109,7 @@ def _by_sums(files: list[RemoteFile], downloader: Downloader) -> list[RemoteFile
             FetchExit.REFUSED, f"SHA256SUMS lists {min(missing)}, which is not in the bucket."
         )
     return [
-        RemoteFile(file.name, file.url, file.size, sums.get(file.name, file.digest))
+        replace(file, digest=sums.get(file.name, file.digest))
         for file in files
         if file not in listed
     ]
-
-
-def _client(settings: Settings) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    access = _read(settings.s3_credentials_dir / "access-key")
-    secret = _read(settings.s3_credentials_dir / "secret-key")
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=settings.s3_endpoint or None,
-        region_name=None
-        if settings.s3_region == "auto" and not settings.s3_endpoint
-        else settings.s3_region,
-        # None: what boto3 finds by itself, an instance's role for one.
-        aws_access_key_id=access or settings.s3_access_key.get_secret_value() or None,
-        aws_secret_access_key=secret or settings.s3_secret_key.get_secret_value() or None,
-        config=Config(
-            signature_version="s3v4",
-            connect_timeout=5,
-            read_timeout=20,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
-            response_checksum_validation="when_required",
-        ),
-    )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except (OSError, ValueError):
-        return ""

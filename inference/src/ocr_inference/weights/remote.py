@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 
 DigestKind = Literal["sha256", "md5", "git"]
 
+SUMS = "SHA256SUMS"
+"""The file of checksums that may be among the others."""
+
 _CHUNK = 1024 * 1024
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ocr_inference.settings import Settings
 from ocr_inference.weights.download import Downloader
 from ocr_inference.weights.remote import (
+    SUMS,
     Digest,
     FetchExit,
     FetchFailed,
@@ -17,8 +20,6 @@ from ocr_inference.weights.remote import (
     parse_sums,
     shown,
 )
-
-SUMS = "SHA256SUMS"
 
 
 def offered(
@@ -62,7 +63,7 @@ def _with_digest(files: list[RemoteFile], digest: Digest) -> RemoteFile:
             FetchExit.USAGE, f"--sha256 is for one file, and this source has {len(files)}."
         )
     (file,) = files
-    return RemoteFile(file.name, file.url, file.size, digest, file.headers)
+    return replace(file, digest=digest)
 
 
 def _is_sums(url: str) -> bool:
@@ -92,8 +93,6 @@ def _web_files(url: str, digest: Digest | None, downloader: Downloader) -> list[
 
 
 def _check_text(text: str, digest: Digest | None, url: str) -> None:
-    import hashlib
-
     if digest is not None and hashlib.sha256(text.encode()).hexdigest() != digest.value:
         raise FetchFailed(FetchExit.CHECKSUM, f"{shown(url)} has another SHA-256 than it should.")
 
