@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ocr_inference import cli
 
-HEAVY = ("rich.console", "urllib3", "fastapi", "uvicorn", "numpy", "PIL", "boto3", "httpx2")
+HEAVY = ("rich.console", "urllib3", "fastapi", "uvicorn", "numpy", "PIL", "boto3", "aiohttp")
 
 
 def test_the_engine_child_does_not_wait_for_what_other_commands_import() -> None:

@@ -1,14 +1,15 @@
 """One call to the VLM server: a picture and a prompt in, tokens and their probabilities out.
 
-Streamed chat completions, as https://platform.openai.com/docs/api-reference/chat has them. Not with
-OpenAI's library: it makes objects of every token (460 µs each, of which a GPU writes thousands a
-second) and takes 4 ms to write a request, all of it on the loop that answers the probes.
+Streamed chat completions, as https://platform.openai.com/docs/api-reference/chat has them. All of
+it is on the loop that answers the probes, and a GPU writes thousands of tokens a second: so the
+HTTP library is one whose parser is compiled, and no objects are made of a token.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import io
 import json
 import math
 from collections.abc import AsyncIterator
@@ -25,8 +26,15 @@ from ocr_inference.vlm.retry import FAILED, SILENT, UNREACHABLE, VlmError, sente
 CONNECT_S = 5.0
 OK = 200
 
-_DATA = "data:"
-_END = "[DONE]"
+KEEP_ALIVE_S = 4.0
+"""uvicorn, which vLLM runs on, closes an idle connection after 5 s: never use one it is closing."""
+
+LONGEST_EVENT_BYTES = 4 * 1024 * 1024
+"""Ten times `MOST_TOKENS` with their probabilities at once."""
+
+_DATA = b"data:"
+_END = b"[DONE]"
+_PICTURE = "the picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +55,28 @@ class VlmClient:
         self._model = model
         self._key = key
         self._metrics = metrics
-        self._httpx: Any = None
+        self._aiohttp: Any = None
         self._http: Any = None
+        self._too_long: Any = None
         self._loaded = asyncio.Event()
 
     async def load(self) -> None:
         """Import what is needed, which takes a while: the server answers before."""
-        self._httpx = httpx = await asyncio.to_thread(importlib.import_module, "httpx2")
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(None, connect=CONNECT_S),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            # A proxy of the environment is not for a server on loopback; a redirect could take the
-            # document elsewhere.
-            trust_env=False,
-            follow_redirects=False,
+        self._aiohttp = aiohttp = await asyncio.to_thread(importlib.import_module, "aiohttp")
+        # Proxies of the environment are not asked, as that is the default: they are not for a
+        # server on loopback.
+        self._http = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=LONGEST_EVENT_BYTES // 2,  # a line may be twice as long
         )
+        self._too_long = aiohttp.http_exceptions.LineTooLong
         self._loaded.set()
 
     async def close(self) -> None:
         if self._http is not None:
-            await self._http.aclose()
+            await self._http.close()
 
     async def read(self, block: VlmBlock, picture: str, temperature: float = 0.0) -> Reply:
         """Read one block; `picture` is a data URL. Cancelled, it closes the stream.
@@ -76,41 +86,44 @@ class VlmClient:
         await self._loaded.wait()
         body = self._request(block, picture, temperature)
         try:
-            async with self._http.stream(
-                "POST", f"{self._url}/chat/completions", json=body, headers=self._headers()
-            ) as response:
-                if response.status_code != OK:
-                    status = response.status_code
+            async with self._ask("POST", f"{self._url}/chat/completions", body) as response:
+                if response.status != OK:
+                    status = response.status
                     raise VlmError(status, sentence(status), wait_of(response.headers))
-                return await self._reply(block, _chunks(response.aiter_lines()))
-        except (self._httpx.HTTPError, self._httpx.InvalidURL):
+                return await self._reply(block, _chunks(response.content))
+        except self._aiohttp.ClientError:
             raise VlmError(UNREACHABLE, "The VLM server cannot be reached.") from None
-        except (AttributeError, LookupError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError, self._too_long):
             raise _malformed() from None
 
     async def get(self, url: str, within: float) -> int:
         """The status of an answer of the server. Raises `VlmError` when there is none in time."""
         try:
-            async with asyncio.timeout(within):
-                return int((await self._http.get(url, headers=self._headers())).status_code)
+            async with asyncio.timeout(within), self._ask("GET", url) as response:
+                return int(response.status)
         except TimeoutError:
             raise VlmError(SILENT, f"The VLM server did not answer in {within:g} s.") from None
-        except (self._httpx.HTTPError, self._httpx.InvalidURL):
+        except (self._aiohttp.ClientError, ValueError):
             raise VlmError(UNREACHABLE, "The VLM server cannot be reached.") from None
 
-    def _headers(self) -> dict[str, str]:
-        key = self._key.current()
-        return {} if key is None else {"Authorization": f"Bearer {key}"}
+    def _ask(self, method: str, url: str, body: bytes | None = None) -> Any:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if (key := self._key.current()) is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        # In pieces: a large body at once would hold the loop.
+        data = None if body is None else io.BytesIO(body)
+        # A redirect could take the document elsewhere.
+        return self._http.request(method, url, data=data, headers=headers, allow_redirects=False)
 
-    def _request(self, block: VlmBlock, picture: str, temperature: float) -> dict[str, Any]:
+    def _request(self, block: VlmBlock, picture: str, temperature: float) -> bytes:
         """As PaddleX's client asks, but streamed and with probabilities."""
         content = [
-            {"type": "image_url", "image_url": {"url": picture}},
+            {"type": "image_url", "image_url": {"url": _PICTURE}},
             {"type": "text", "text": block.prompt},
         ]
-        return {
-            "model": self._model,
+        asked = {
             "messages": [{"role": "user", "content": content}],
+            "model": self._model,
             "max_completion_tokens": block.max_tokens,
             "temperature": temperature,
             "logprobs": True,
@@ -122,6 +135,9 @@ class VlmClient:
                 "max_pixels": block.max_pixels,
             },
         }
+        # Put in as it is: base64 has nothing that JSON escapes, and to look for it takes longer
+        # than all the rest.
+        return json.dumps(asked).replace(f'"{_PICTURE}"', f'"{picture}"', 1).encode("ascii")
 
     async def _reply(self, block: VlmBlock, chunks: AsyncIterator[dict[str, Any]]) -> Reply:
         tokens: list[str] = []
@@ -152,13 +168,15 @@ class VlmClient:
             self._metrics.vlm_tokens.labels(direction).inc(usage.get(name) or 0)
 
 
-async def _chunks(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
+async def _chunks(lines: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
     async for line in lines:
         if not line.startswith(_DATA):
             continue
         data = line[len(_DATA) :].strip()
         if data == _END:
-            return
+            # The response ends right after it, and only one read to its end leaves a connection
+            # for the next.
+            continue
         try:
             chunk = json.loads(data)
         except ValueError:
