@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from ocr_server import OcrServer, pdf, picture, running_server
+from ocr_server import OcrServer, pdf, picture, refusal, running_server
 
 MAX_BYTES = 200_000
 FILE_PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
@@ -30,13 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OcrServer]:
     ) as server:
         yield server
         assert server.left_behind == []
-
-
-def code(answer: httpx.Response) -> tuple[int, str]:
-    body = answer.json()
-    assert body["request_id"] == answer.headers["X-Request-Id"]
-    assert body["error"]["message"]
-    return answer.status_code, body["error"]["code"]
 
 
 def test_an_image_is_answered_with_text_lines_boxes_and_confidence(server: OcrServer) -> None:
@@ -115,25 +107,28 @@ def test_a_field_that_cannot_be_honoured_is_refused_by_name(
     server: OcrServer, form: dict[str, str], field: str
 ) -> None:
     answer = server.read(picture(), data=form)
-    assert code(answer) == (422, "invalid_field")
+    assert refusal(answer) == (422, "invalid_field")
     assert answer.json()["error"]["message"].startswith(f"{field}: ")
 
 
 def test_wrong_documents_are_refused_with_their_reason(server: OcrServer) -> None:
-    assert code(server.read(b"")) == (400, "empty_file")
-    assert code(server.read(b"GIF89a" + bytes(50))) == (415, "unsupported_media_type")
-    assert code(server.read(picture()[:60])) == (400, "decode_failed")
-    assert code(server.read(picture(1100, 1000))) == (422, "too_many_pixels")
-    assert code(server.read(pdf(6))) == (422, "too_many_pages")
-    assert code(server.read(pdf(2), data={"pages": "7"})) == (422, "invalid_pages")
-    assert code(server.read(picture(), data={"save_to_s3": "true"})) == (422, "s3_not_configured")
+    assert refusal(server.read(b"")) == (400, "empty_file")
+    assert refusal(server.read(b"GIF89a" + bytes(50))) == (415, "unsupported_media_type")
+    assert refusal(server.read(picture()[:60])) == (400, "decode_failed")
+    assert refusal(server.read(picture(1100, 1000))) == (422, "too_many_pixels")
+    assert refusal(server.read(pdf(6))) == (422, "too_many_pages")
+    assert refusal(server.read(pdf(2), data={"pages": "7"})) == (422, "invalid_pages")
+    assert refusal(server.read(picture(), data={"save_to_s3": "true"})) == (
+        422,
+        "s3_not_configured",
+    )
 
 
 def test_a_body_that_is_no_upload_is_refused(server: OcrServer) -> None:
-    assert code(server.http.post("/ocr", json={"file": "x"})) == (415, "unsupported_media_type")
-    assert code(server.http.post("/ocr", files={"other": b"x"})) == (422, "invalid_field")
+    assert refusal(server.http.post("/ocr", json={"file": "x"})) == (415, "unsupported_media_type")
+    assert refusal(server.http.post("/ocr", files={"other": b"x"})) == (422, "invalid_field")
     two = [("file", ("a", b"x")), ("file", ("b", b"y"))]
-    assert code(server.http.post("/ocr", files=two)) == (422, "source_ambiguous")
+    assert refusal(server.http.post("/ocr", files=two)) == (422, "source_ambiguous")
     form = {"Content-Type": "multipart/form-data; boundary=b"}
     for body, expected in {
         b"": (400, "invalid_multipart"),
@@ -144,16 +139,16 @@ def test_a_body_that_is_no_upload_is_refused(server: OcrServer) -> None:
             "source_missing",
         ),
     }.items():
-        assert code(server.http.post("/ocr", content=body, headers=form)) == expected
+        assert refusal(server.http.post("/ocr", content=body, headers=form)) == expected
     many = {f"field{number}": "x" for number in range(40)}
-    assert code(server.read(picture(), data=many)) == (400, "invalid_multipart")
+    assert refusal(server.read(picture(), data=many)) == (400, "invalid_multipart")
 
 
 def test_a_large_body_is_refused_before_it_is_read_and_the_answer_arrives(
     server: OcrServer,
 ) -> None:
     # The whole of it is sent, and still the refusal is received, not a reset connection.
-    assert code(server.read(bytes(8_000_000))) == (413, "file_too_large")
+    assert refusal(server.read(bytes(8_000_000))) == (413, "file_too_large")
     with raw(server) as sock:
         sock.sendall(head("Content-Length: 999999999"))
         assert b" 413 " in sock.recv(4096)
@@ -168,7 +163,7 @@ def test_a_body_of_unknown_length_is_counted(server: OcrServer) -> None:
     answer = server.http.post(
         "/ocr", content=chunks(), headers={"Content-Type": "multipart/form-data; boundary=b"}
     )
-    assert code(answer) == (413, "file_too_large")
+    assert refusal(answer) == (413, "file_too_large")
 
 
 def test_a_slow_upload_is_ended(server: OcrServer) -> None:
@@ -228,9 +223,9 @@ def test_every_answer_has_a_request_id_and_errors_have_one_shape(server: OcrServ
     assert server.get("/livez", headers=given).headers["X-Request-Id"] == "abc-123"
     assert server.get("/livez", headers={"X-Request-Id": "a b\tc"}).headers["X-Request-Id"] != "a b"
     missing = server.get("/nothing", headers=given)
-    assert code(missing) == (404, "not_found")
+    assert refusal(missing) == (404, "not_found")
     wrong = server.get("/ocr")
-    assert code(wrong) == (405, "method_not_allowed")
+    assert refusal(wrong) == (405, "method_not_allowed")
     assert wrong.headers["Allow"] == "POST"
     for name in ("X-Inference-Time-Ms", "X-Queue-Time-Ms", "X-OCR-Engine", "Server-Timing"):
         assert name in missing.headers

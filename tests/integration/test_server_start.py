@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from jsonschema import Draft202012Validator
-from ocr_server import OcrServer, kept_waiting, picture, running_server, start_server
+from ocr_server import OcrServer, kept_waiting, picture, refusal, running_server, start_server
 
 SCHEMA = Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "contract" / "startup.v1.schema.json").read_text())
@@ -99,7 +99,7 @@ def test_a_failed_load_says_why_and_is_retried_by_the_next_request(tmp_path: Pat
         assert server.get("/livez").status_code == 200
         assert server.get("/health").json()["status"] == "failed"
         refused = server.read(picture())
-        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+        assert refusal(refused) == (503, "not_ready")
         assert int(refused.headers["Retry-After"]) >= 1
         while server.get("/readyz").status_code != 200:
             assert document(server)[0] == 200
@@ -113,7 +113,7 @@ def test_a_failed_load_says_why_and_is_retried_by_the_next_request(tmp_path: Pat
 def test_a_request_while_loading_is_told_when_to_come_back(tmp_path: Path) -> None:
     with running_server(tmp_path, SLOW_LOAD, ready=False) as server:
         refused = server.read(picture())
-    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+    assert refusal(refused) == (503, "not_ready")
     assert 1 <= int(refused.headers["Retry-After"]) <= 300
 
 

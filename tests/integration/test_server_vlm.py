@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from ocr_server import OcrServer, pdf, picture, running_server
+from ocr_server import OcrServer, pdf, picture, refusal, running_server
 from PIL import Image
 from vlm_stub import VlmStub, vlm_stub
 
@@ -152,14 +152,14 @@ def test_a_page_that_lacks_a_block_is_read_anew_the_next_time(pair: Pair) -> Non
 def test_a_page_without_any_readable_block_fails(pair: Pair) -> None:
     pair.stub.fails = lambda _prompt, _count: 400
     answer = pair.read()
-    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "engine_error")
+    assert refusal(answer) == (502, "engine_error")
     assert answer.json()["error"]["message"] == "The VLM server answered with status 400."
 
 
 def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks(pair: Pair) -> None:
     pair.stub.failures = [(429, {"retry-after": "77"})] * BLOCKS
     answer = pair.read()
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
+    assert refusal(answer) == (503, "engine_unavailable")
     assert answer.headers["retry-after"] == "77"
 
 
@@ -206,7 +206,7 @@ def test_a_client_that_goes_away_closes_its_streams(pair: Pair) -> None:
 def test_a_page_ends_with_its_deadline(pair: Pair) -> None:
     pair.stub.pause, pair.stub.text = 0.01, lambda _prompt, _count: " ".join(map(str, range(350)))
     answer = pair.read(timeout_s="1")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert refusal(answer) == (504, "deadline_exceeded")
     pair.quiet()
     assert pair.stub.aborted == BLOCKS
 
@@ -228,7 +228,7 @@ def test_the_key_is_sent_and_read_anew_and_never_logged(pair: Pair) -> None:
 def test_a_dead_server_is_told_by_the_probes_and_fails_pages_until_it_is_back(pair: Pair) -> None:
     pair.stub.die()
     answer = pair.read()
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
+    assert refusal(answer) == (503, "engine_unavailable")
     assert int(answer.headers["retry-after"]) >= 1
     server = pair.server
     server.wait_for(lambda: server.get("/readyz").status_code == 503, seconds=10)
@@ -255,7 +255,7 @@ def test_a_dead_server_is_told_by_the_probes_and_fails_pages_until_it_is_back(pa
 def test_a_server_that_breaks_off_counts_as_gone(pair: Pair) -> None:
     pair.stub.breaks_off = True
     answer = pair.read()
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
+    assert refusal(answer) == (503, "engine_unavailable")
     assert pair.stub.requests >= 4  # one block's tries
 
 
@@ -288,7 +288,7 @@ def test_a_pod_is_ready_once_its_vlm_server_answered_and_was_warmed(tmp_path: Pa
 
             server.wait_for(lambda: waits_because("The VLM server cannot be reached."))
             refused = server.read(picture())
-            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+            assert refusal(refused) == (503, "not_ready")
             stub.start()
             server.wait_for(lambda: waits_because("The VLM server refuses our key."))
             (keys / "api-key").write_text("the-key")

@@ -46,6 +46,16 @@ class OcrServer:
         name = options.pop("name", "page.png")
         return self.http.post("/ocr", files={"file": (name, document)}, **options)
 
+    def submit(self, document: bytes, **options: Any) -> httpx.Response:
+        """`POST /v1/jobs` with one file."""
+        return self.http.post("/v1/jobs", files={"file": ("a.pdf", document)}, **options)
+
+    def submitted(self, document: bytes, **options: Any) -> str:
+        """The path of a new job."""
+        answer = self.submit(document, **options)
+        assert answer.status_code == 202, answer.text
+        return str(answer.headers["Location"])
+
     def child(self, role: str) -> int | None:
         """The process ID of a child with this role."""
         return next(iter(self.children(role)), None)
@@ -159,6 +169,11 @@ def start_server(
         )
     http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, trust_env=False)
     return OcrServer(process, port, home, http)
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    """The status and the code of an answer that is no success."""
+    return answer.status_code, answer.json()["error"]["code"]
 
 
 def small_disk(folder: Path, size: str, options: str = "rw") -> tuple[str, ...]:
