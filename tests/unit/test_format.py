@@ -1,11 +1,13 @@
 import json
+from collections.abc import Collection
+from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocr_inference.pipeline.format import as_body, as_markdown, as_text, page_body
+from ocr_inference.pipeline.format import as_markdown, as_text, page_body
 from ocr_inference.pipeline.page import (
     Block,
     ConfidenceSource,
@@ -15,6 +17,7 @@ from ocr_inference.pipeline.page import (
     PageText,
     Word,
 )
+from ocr_inference.results.answer import Answer
 
 TABLE = "<table><tr><td>a</td><td>b</td></tr></table>"
 
@@ -26,6 +29,12 @@ def page(*blocks: Block, number: int = 1, markdown: str | None = None) -> Page:
 
 def block(text: str, kind: str = "text", **more: str) -> Block:
     return Block(kind, (1, 2, 3, 4), text, **more)
+
+
+def answer(*pages: Page, include: Collection[str] = ()) -> dict[str, Any]:
+    """What is sent of these pages."""
+    body: dict[str, Any] = json.loads(Answer({}, pages, frozenset(include)).json().encode())
+    return body
 
 
 FAILED = Page(2, 0, 0, 200, PageStatus.FAILED, error="The page is damaged.")
@@ -80,9 +89,9 @@ def test_what_was_printed_does_not_become_markup(printed: str, markdown: str) ->
 def test_the_body_has_a_result_for_every_line() -> None:
     slanted = Line("two", (0, 10, 50, 22), 0.12345, ((0, 10), (50, 12), (50, 22), (0, 20)))
     lines = (Line("one", (1, 2, 30.04, 8), 0.9), slanted)
-    body = as_body(
-        [page(Block("text", (0, 2, 50, 22), "one\ntwo", lines=lines))],
-        frozenset({"blocks", "lines"}),
+    body = answer(
+        page(Block("text", (0, 2, 50, 22), "one\ntwo", lines=lines)),
+        include={"blocks", "lines"},
     )
     assert body["results"] == [
         {
@@ -111,14 +120,14 @@ def test_the_body_has_a_result_for_every_line() -> None:
 
 
 def test_an_engine_without_lines_has_a_result_for_every_block_with_text() -> None:
-    body = as_body([page(block("a\tb", "table", html=TABLE), block("", "image"))], frozenset())
+    body = answer(page(block("a\tb", "table", html=TABLE), block("", "image")))
     assert [result["text"] for result in body["results"]] == ["a\tb"]
     assert "blocks" not in body["pages"][0]
     assert "lines" not in body["pages"][0]
 
 
 def test_a_failed_page_says_why() -> None:
-    body = as_body([FAILED], frozenset({"blocks"}))
+    body = answer(FAILED, include={"blocks"})
     assert body["pages"] == [
         {
             "page": 2,
@@ -135,8 +144,7 @@ def test_a_failed_page_says_why() -> None:
 
 @given(st.text())
 def test_any_text_can_be_sent_as_json_and_written_into_xml(text: str) -> None:
-    body = as_body([page(block(text, html=text))], frozenset({"blocks"}))
-    json.dumps(body, ensure_ascii=False).encode()
+    body = answer(page(block(text, html=text)), include={"blocks"})
     for said in (body["text"], body["markdown"], body["pages"][0]["blocks"][0]["html"]):
         assert all(c in "\t\n" or c >= " " for c in said)
         escape(said).encode()

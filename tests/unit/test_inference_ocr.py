@@ -9,7 +9,7 @@ import pytest
 from ocr_inference.api.ocr.accept import accepted
 from ocr_inference.api.ocr.schema import parse_form
 from ocr_inference.errors import PublicError
-from ocr_inference.pipeline.format import as_body
+from ocr_inference.pipeline.format import as_markdown, as_text, page_body, page_results
 from ocr_inference.pipeline.page import (
     Block,
     ConfidenceSource,
@@ -105,7 +105,13 @@ def test_an_answer_made_page_by_page_is_that_of_all_pages() -> None:
     include = frozenset({"blocks", "lines"})
     for some in ((), pages[:1], pages):
         body = json.loads(Answer({"id": "x"}, some, include).json())
-        assert body == {"id": "x", **as_body(some, include)}
+        assert body == {
+            "id": "x",
+            "text": as_text(some),
+            "markdown": as_markdown(some),
+            "results": [result for page in some for result in page_results(page)],
+            "pages": [page_body(page, include) for page in some],
+        }
 
 
 @pytest.mark.parametrize(

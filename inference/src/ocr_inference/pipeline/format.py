@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ocr_inference.pipeline.layout import blocks_of
 from ocr_inference.pipeline.page import BBox, Block, ConfidenceSource, Line, Page, Polygon
 from ocr_inference.pipeline.plain import clean
 
@@ -25,17 +26,10 @@ def as_markdown(pages: Sequence[Page]) -> str:
     return "\n\n".join(filter(None, (_page_markdown(page) for page in pages)))
 
 
-def as_body(pages: Sequence[Page], include: frozenset[str]) -> dict[str, Any]:
-    """The JSON answer's keys that come from the pages: `text`, `markdown`, `results`, `pages`.
-
-    `include` holds `blocks`, `lines`, `words` and/or `timings`.
-    """
-    return {
-        "text": as_text(pages),
-        "markdown": as_markdown(pages),
-        "results": [result for page in pages for result in page_results(page)],
-        "pages": [page_body(page, include) for page in pages],
-    }
+def block_content(block: Block) -> str:
+    """A block alone: a table as HTML, a formula in dollar signs, else its text without markup."""
+    content = block.html or (f"$${block.latex}$$" if block.latex else block.text)
+    return clean(content).strip()
 
 
 def page_results(page: Page) -> list[dict[str, Any]]:
@@ -49,14 +43,14 @@ def page_results(page: Page) -> list[dict[str, Any]]:
             "confidence_source": source.value,
             "page": page.number,
         }
-        for block in _blocks(page)
+        for block in blocks_of(page)
         for part in block.lines or (block,)
         if (text := clean(part.text).strip())
     ]
 
 
 def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
-    """One entry of `pages`; `include` as for `as_body`."""
+    """One entry of `pages`; `include` holds `blocks`, `lines`, `words` and/or `timings`."""
     body: dict[str, Any] = {
         "page": page.number,
         "width": page.width,
@@ -84,7 +78,7 @@ def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
             for line in block.lines
         ]
     if "words" in include:
-        lines = [line for block in _blocks(page) for line in block.lines]
+        lines = [line for block in blocks_of(page) for line in block.lines]
         body["words"] = [
             {
                 "line": number,
@@ -100,19 +94,15 @@ def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
     return body
 
 
-def _blocks(page: Page) -> tuple[Block, ...]:
-    return page.text.blocks if page.text else ()
-
-
 def _page_text(page: Page) -> str:
-    texts = (clean(block.text).strip() for block in _blocks(page))
+    texts = (clean(block.text).strip() for block in blocks_of(page))
     return "\n\n".join(text for text in texts if text)
 
 
 def _page_markdown(page: Page) -> str:
     if page.text is not None and page.text.markdown is not None:
         return clean(page.text.markdown).strip()
-    return "\n\n".join(filter(None, (_block_markdown(block) for block in _blocks(page))))
+    return "\n\n".join(filter(None, (_block_markdown(block) for block in blocks_of(page))))
 
 
 def _block_markdown(block: Block) -> str:
@@ -134,7 +124,7 @@ def _escaped(text: str) -> str:
 
 
 def _numbered(page: Page) -> Iterator[tuple[int, Block]]:
-    return enumerate(_blocks(page), start=1)
+    return enumerate(blocks_of(page), start=1)
 
 
 def _block_body(number: int, block: Block) -> dict[str, Any]:

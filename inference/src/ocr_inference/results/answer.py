@@ -7,12 +7,12 @@ as many objects as there are. Probes would go unanswered meanwhile.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ocr_inference.pipeline.compact_json import to_json
 from ocr_inference.pipeline.format import as_markdown, as_text, page_body, page_results
 from ocr_inference.pipeline.page import ConfidenceSource, Page
 from ocr_inference.reading.request import Reading
@@ -37,20 +37,20 @@ class Answer:
 
     def json(self) -> str:
         return _object(
-            {name: _dump(value) for name, value in self.about.items()}
-            | {"text": _dump(self.text), "markdown": _dump(self.markdown)}
+            {name: to_json(value) for name, value in self.about.items()}
+            | {"text": to_json(self.text), "markdown": to_json(self.markdown)}
             | {"results": self._results, "pages": self._pages}
         )
 
     @cached_property
     def _results(self) -> str:
         # Without the brackets: a list of each page makes one list of all.
-        results = (_dump(page_results(page))[1:-1] for page in self.pages)
+        results = (to_json(page_results(page))[1:-1] for page in self.pages)
         return f"[{','.join(filter(None, results))}]"
 
     @cached_property
     def _pages(self) -> str:
-        return f"[{','.join(_dump(page_body(page, self.include)) for page in self.pages)}]"
+        return f"[{','.join(to_json(page_body(page, self.include)) for page in self.pages)}]"
 
 
 def about_reading(reading: Reading, engine: str, model: str, total_ms: float) -> dict[str, Any]:
@@ -86,19 +86,15 @@ def document(answer: Answer, reading: Reading) -> bytes:
         "page_count": found.page_count,
     }
     values = {
-        "created_at": _dump(request.created.isoformat()),
-        "input": _dump(sent),
+        "created_at": to_json(request.created.isoformat()),
+        "input": to_json(sent),
         "result": answer.json(),
     }
     return _object(values).encode()
 
 
 def _object(values: Mapping[str, str]) -> str:
-    return f"{{{','.join(f'{_dump(name)}:{value}' for name, value in values.items())}}}"
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return f"{{{','.join(f'{to_json(name)}:{value}' for name, value in values.items())}}}"
 
 
 def _warnings(pages: Sequence[Page], min_confidence: float) -> list[dict[str, Any]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Iterable
 
 from ocr_inference.api.jobs.schema import job_body
 from ocr_inference.jobs.model import JobRecord
 from ocr_inference.jobs.service import Jobs
+from ocr_inference.pipeline.compact_json import to_json
 from ocr_inference.pipeline.format import page_body
 from ocr_inference.pipeline.page import Page
 
@@ -67,7 +67,7 @@ async def _until(jobs: Jobs, job: str) -> AsyncIterator[bytes]:
 
 
 def _page(page: Page, include: frozenset[str]) -> str:
-    return json.dumps(page_body(page, include), ensure_ascii=False, separators=(",", ":"))
+    return to_json(page_body(page, include))
 
 
 def _event(kind: str, identifier: str, data: str) -> bytes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from ocr_inference.pipeline.format import as_markdown
+from ocr_inference.pipeline.compact_json import to_json
+from ocr_inference.pipeline.format import as_markdown, block_content
 from ocr_inference.pipeline.magic import PDF
 from ocr_inference.pipeline.page import Block, Page, Task
-from ocr_inference.pipeline.plain import clean
 from ocr_inference.reading.request import Reading
 
 _LABELS = {
@@ -22,12 +21,12 @@ _LABELS = {
 
 
 def answer(reading: Reading, log_id: str) -> str:
-    pages = (_dump(_page(page, reading)) for page in reading.pages)
+    pages = (to_json(_page(page, reading)) for page in reading.pages)
     about = {"logId": log_id, "errorCode": 0, "errorMsg": "Success"}
     result = (
-        f'{{"layoutParsingResults":[{",".join(pages)}],"dataInfo":{_dump(_data_info(reading))}}}'
+        f'{{"layoutParsingResults":[{",".join(pages)}],"dataInfo":{to_json(_data_info(reading))}}}'
     )
-    return f'{_dump(about)[:-1]},"result":{result}}}'
+    return f'{to_json(about)[:-1]},"result":{result}}}'
 
 
 def _page(page: Page, reading: Reading) -> dict[str, Any]:
@@ -53,10 +52,9 @@ def _settings(task: Task) -> dict[str, bool]:
 
 def _block(number: int, block: Block) -> dict[str, Any]:
     left, top, right, bottom = (round(edge) for edge in block.bbox)
-    content = block.html or (f"$${block.latex}$$" if block.latex else block.text)
     return {
         "block_label": _LABELS.get(block.type, block.type),
-        "block_content": clean(content).strip(),
+        "block_content": block_content(block),
         "block_bbox": [left, top, right, bottom],
         "block_id": number,
         "block_order": number,
@@ -70,7 +68,3 @@ def _data_info(reading: Reading) -> dict[str, Any]:
     if reading.found.media_type == PDF:
         return {"numPages": reading.found.page_count, "pages": sizes, "type": "pdf"}
     return {**sizes[0], "type": "image"}
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from ocr_inference.api.mistral.schema import OcrRequest
-from ocr_inference.pipeline.format import as_markdown
+from ocr_inference.pipeline.compact_json import to_json
+from ocr_inference.pipeline.format import as_markdown, block_content
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageText
 from ocr_inference.pipeline.plain import clean
 from ocr_inference.reading.request import Reading
@@ -23,7 +23,7 @@ _TYPES = {
 
 
 def answer(reading: Reading, form: OcrRequest, model: str) -> str:
-    pages = ",".join(_dump(_page(page, form)) for page in reading.pages)
+    pages = ",".join(to_json(_page(page, form)) for page in reading.pages)
     about = {
         "model": model,
         "document_annotation": None,
@@ -32,7 +32,7 @@ def answer(reading: Reading, form: OcrRequest, model: str) -> str:
             "doc_size_bytes": reading.request.document.size,
         },
     }
-    return f'{{"pages":[{pages}],{_dump(about)[1:]}'
+    return f'{{"pages":[{pages}],{to_json(about)[1:]}'
 
 
 def _page(page: Page, form: OcrRequest) -> dict[str, Any]:
@@ -83,8 +83,7 @@ def _taken_out(text: PageText, kind: str) -> tuple[str | None, PageText]:
 
 def _block(number: int, block: Block, scored: bool) -> dict[str, Any]:
     kind = _TYPES.get(block.type, "text")
-    content = block.html or (f"$${block.latex}$$" if block.latex else block.text)
-    body: dict[str, Any] = {"type": kind, **_corners(block), "content": clean(content).strip()}
+    body: dict[str, Any] = {"type": kind, **_corners(block), "content": block_content(block)}
     if kind == "image":
         body["image_id"] = _image_id(number)
     if scored:
@@ -114,7 +113,3 @@ def _corners(block: Block) -> dict[str, int]:
         "bottom_right_x": right,
         "bottom_right_y": bottom,
     }
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
