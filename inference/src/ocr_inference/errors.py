@@ -23,6 +23,11 @@ class PublicError(Exception):
         self.message = message
         self.details = details
 
+    @property
+    def public_details(self) -> dict[str, Any]:
+        """What an answer shows of them: `retry_after` is said in a header."""
+        return {name: value for name, value in self.details.items() if name != "retry_after"}
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (self.status, self.code, self.message, self.details))
 

@@ -11,12 +11,13 @@ from typing import Any
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from ocr_inference.api.work import admitted, announced, unless_gone
+from ocr_inference.api.work import admitted, announced, note_timings, unless_gone, wants_fresh
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Task
-from ocr_inference.reading.request import Document, Reading, ReadRequest
+from ocr_inference.reading.request import Reading, ReadRequest
 from ocr_inference.services import Services
 from ocr_inference.sources.document import named_document
+from ocr_inference.sources.file import Document
 from ocr_inference.sources.json_body import receive_json
 
 _BYTES_PER_CHARACTER = 3 / 4
@@ -66,13 +67,12 @@ async def read_json_document(
                 deadline=deadline,
                 pages=wanted.pages,
                 task=wanted.task,
-                fresh="no-store" in request.headers.get("cache-control", "").lower(),
+                fresh=wants_fresh(request),
             )
             return await services.reader.read(asked, ticket)
 
         reading = await unless_gone(request, read())
-    timings = request.scope["state"]["timings"]
-    timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
+    note_timings(request, reading)
     return reading
 
 

@@ -34,8 +34,7 @@ class Problem(BaseModel):
 
 def problem(error: PublicError) -> JSONResponse:
     body: dict[str, Any] = {"code": error.code, "message": error.message}
-    details = {name: value for name, value in error.details.items() if name != "retry_after"}
-    if details:
+    if details := error.public_details:
         body["details"] = details
     return JSONResponse(
         {"error": body, "request_id": logs.request_id.get()},

@@ -16,8 +16,9 @@ from starlette.requests import ClientDisconnect
 
 from ocr_inference.errors import PublicError
 from ocr_inference.reading.admission import Ticket
-from ocr_inference.reading.request import Document
+from ocr_inference.reading.request import Reading
 from ocr_inference.services import Services
+from ocr_inference.sources.file import Document
 from ocr_inference.sources.space import Reservation
 from ocr_inference.sources.upload import Upload, receive_upload
 
@@ -87,6 +88,17 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         for task in (working, leaving):
             task.cancel()
         await asyncio.wait({working, leaving})
+
+
+def wants_fresh(request: Request) -> bool:
+    """Whether pages are to be read again, and not remembered either."""
+    return "no-store" in request.headers.get("cache-control", "").lower()
+
+
+def note_timings(request: Request, reading: Reading) -> None:
+    """For the headers of the answer."""
+    timings = request.scope["state"]["timings"]
+    timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
 
 
 def client_gone(services: Services) -> Response:

@@ -68,8 +68,12 @@ class JobError(BaseModel):
 
     @classmethod
     def of(cls, error: PublicError) -> JobError:
-        details = {name: value for name, value in error.details.items() if name != "retry_after"}
-        return cls(status=error.status, code=error.code, message=error.message, details=details)
+        return cls(
+            status=error.status,
+            code=error.code,
+            message=error.message,
+            details=error.public_details,
+        )
 
 
 class JobRecord(BaseModel):

@@ -19,7 +19,7 @@ _MAGIC: dict[str, tuple[str, tuple[bytes, ...]]] = {
 """Media type to Pillow's name and first bytes. Pillow would open 43 formats, some of them bombs."""
 
 
-MEDIA_TYPES = (PDF, *_MAGIC, "image/webp")
+INPUT_MEDIA_TYPES = (PDF, *_MAGIC, "image/webp")
 """Everything that is read."""
 
 

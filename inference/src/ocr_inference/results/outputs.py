@@ -27,7 +27,7 @@ from ocr_inference.results.answer import Answer
 from ocr_inference.results.form import Output
 from ocr_inference.workspace import Workspace
 
-MEDIA_TYPES: dict[Output, str] = {
+OUTPUT_MEDIA_TYPES: dict[Output, str] = {
     "json": "application/json",
     "text": "text/plain; charset=utf-8",
     "markdown": "text/markdown; charset=utf-8",
@@ -56,7 +56,7 @@ class Written:
 
     @property
     def media_type(self) -> str:
-        return MEDIA_TYPES[self.output]
+        return OUTPUT_MEDIA_TYPES[self.output]
 
     @property
     def body(self) -> bytes:

@@ -14,13 +14,13 @@ from ocr_inference.api.jobs.prefer import LONGEST_WAIT_S
 from ocr_inference.api.jobs.results import result_response
 from ocr_inference.api.jobs.schema import Job, job_body
 from ocr_inference.api.jobs.submit import accepted_response, submit_job
+from ocr_inference.api.ocr.response import CONTENT
 from ocr_inference.api.ocr.schema import OcrAnswer, form_schema
 from ocr_inference.api.problem import Problem
 from ocr_inference.api.work import ERROR_STATUSES, bearer, client_of
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord
 from ocr_inference.results.form import Output
-from ocr_inference.results.outputs import MEDIA_TYPES
 from ocr_inference.services import Services, services_of
 
 _MOST_SIDE = 4000
@@ -75,7 +75,7 @@ async def state(
     summary="What was read",
     response_model=OcrAnswer,
     responses={
-        200: {"content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()}},
+        200: {"content": CONTENT},
         **_errors(400, 409, 502, 504),
     },
 )

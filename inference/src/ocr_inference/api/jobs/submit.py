@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from ocr_inference.api.jobs.results import result_response
 from ocr_inference.api.jobs.schema import job_body, job_links
 from ocr_inference.api.ocr.schema import parse_form
-from ocr_inference.api.work import announced, client_gone, client_of, receive_form
+from ocr_inference.api.work import announced, client_gone, client_of, receive_form, wants_fresh
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord
 from ocr_inference.jobs.service import Order
@@ -74,7 +74,6 @@ async def _submit(request: Request, services: Services) -> JobRecord:
             began + services.settings.sync_timeout_s,
             services.settings.max_pages_async,
         )
-        fresh = "no-store" in request.headers.get("cache-control", "").lower()
         return await services.jobs.submit(
             Order(
                 client=client,
@@ -82,7 +81,7 @@ async def _submit(request: Request, services: Services) -> JobRecord:
                 document=upload.document,
                 page_count=found.page_count,
                 pages=len(found.page_numbers),
-                fresh=fresh,
+                fresh=wants_fresh(request),
                 key=key,
             )
         )

@@ -7,7 +7,7 @@ from typing import get_args
 
 from ocr_inference.api.models.schema import JobsInfo, Limits, ModelInfo, UrlInput
 from ocr_inference.engine.registry import tasks_of
-from ocr_inference.pipeline.magic import MEDIA_TYPES
+from ocr_inference.pipeline.magic import INPUT_MEDIA_TYPES
 from ocr_inference.results.form import Output
 from ocr_inference.services import Services
 
@@ -29,7 +29,7 @@ def model_info(services: Services) -> ModelInfo:
         ready=services.not_ready_reason() is None,
         languages=list(settings.languages),
         tasks=list(tasks_of(record.model)),
-        inputs=list(MEDIA_TYPES),
+        inputs=list(INPUT_MEDIA_TYPES),
         outputs=list(get_args(Output)),
         limits=Limits(
             pages=settings.max_pages_sync,

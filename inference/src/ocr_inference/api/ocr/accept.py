@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ocr_inference.results.form import Output
-from ocr_inference.results.outputs import MEDIA_TYPES
+from ocr_inference.results.outputs import OUTPUT_MEDIA_TYPES
 
 _OUTPUTS: dict[str, Output] = {
-    **{kind.partition(";")[0]: output for output, kind in MEDIA_TYPES.items()},
+    **{kind.partition(";")[0]: output for output, kind in OUTPUT_MEDIA_TYPES.items()},
     "application/xml": "alto",
 }
 """`text/html` is not hOCR: every browser asks for it, and none shows the boxes."""

@@ -9,9 +9,12 @@ from urllib.parse import quote
 
 from fastapi.responses import Response, StreamingResponse
 
-from ocr_inference.results.outputs import Written
+from ocr_inference.results.outputs import OUTPUT_MEDIA_TYPES, Written
 
 _CHUNK_BYTES = 256 * 1024
+
+CONTENT: dict[str, Any] = {kind.partition(";")[0]: {} for kind in OUTPUT_MEDIA_TYPES.values()}
+"""The formats of an answer, as OpenAPI lists them."""
 
 _TO_SHOW = frozenset(("json", "text", "markdown"))
 """What a browser shows; the others are files to keep."""

@@ -13,7 +13,7 @@ from ocr_inference.api.jobs.prefer import respond_async
 from ocr_inference.api.jobs.schema import Job
 from ocr_inference.api.jobs.submit import submit_job
 from ocr_inference.api.ocr.accept import accepted
-from ocr_inference.api.ocr.response import written_response
+from ocr_inference.api.ocr.response import CONTENT, written_response
 from ocr_inference.api.ocr.schema import OcrAnswer, form_schema, parse_form
 from ocr_inference.api.problem import Problem
 from ocr_inference.api.work import (
@@ -22,10 +22,11 @@ from ocr_inference.api.work import (
     announced,
     bearer,
     client_gone,
+    note_timings,
     receive_form,
     unless_gone,
+    wants_fresh,
 )
-from ocr_inference.results.outputs import MEDIA_TYPES
 from ocr_inference.results.service import read_request
 from ocr_inference.services import Services, services_of
 
@@ -38,7 +39,7 @@ router = APIRouter(tags=["ocr"])
     response_model=OcrAnswer,
     responses={
         202: {"model": Job, "description": "With `Prefer: respond-async`: a job."},
-        200: {"content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()}},
+        200: {"content": CONTENT},
         **{status: {"model": Problem} for status in ERROR_STATUSES},
     },
     openapi_extra={"requestBody": form_schema()},
@@ -62,13 +63,11 @@ async def read_document(
             upload = await receive_form(request, services, path, space, began + longest_s)
             form = parse_form(upload.fields)
             services.ocr.check(form, longest_s)
-            fresh = "no-store" in request.headers.get("cache-control", "").lower()
             # From when it arrived: a drain waits no longer for one whose upload was slow.
             deadline = began + (form.timeout_s or longest_s)
-            wanted = read_request(form, upload.document, client, deadline, fresh)
+            wanted = read_request(form, upload.document, client, deadline, wants_fresh(request))
             reading = await unless_gone(request, services.reader.read(wanted, ticket))
-            timings = request.scope["state"]["timings"]
-            timings.queue_ms, timings.inference_ms = reading.queue_ms, reading.total("infer_ms")
+            note_timings(request, reading)
             total_ms = (time.monotonic() - began) * 1000
             answer = await services.ocr.answer(reading, form, services.model_name, total_ms)
             output = form.output or accepted(request.headers.get("accept", ""))
