@@ -15,6 +15,7 @@ from ocr_inference.api.models.router import router as models_router
 from ocr_inference.api.ocr.router import router as ocr_router
 from ocr_inference.api.problem import handle_errors
 from ocr_inference.services import Services
+from ocr_inference.version import VERSION
 
 
 def create_app(services: Services) -> FastAPI:
@@ -22,7 +23,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPIOffline(
         title="OCR server",
         description="Reads documents: text, lines, boxes and confidence.",
-        version=services.version,
+        version=VERSION,
         swagger_ui_parameters={"persistAuthorization": True},
     )
     app.state.services = services

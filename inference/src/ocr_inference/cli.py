@@ -43,9 +43,10 @@ def serve() -> None:
     spawn = engine_spawner(settings, script, limit)
     spawned, first = time.monotonic(), spawn()
 
-    from ocr_inference.server import Start, run
+    from ocr_inference.parts import Start
+    from ocr_inference.server import run
 
-    run(settings, Start(process_began(), limit, spawn, first, spawned, hang_after))
+    run(settings, Start(process_began(), limit, spawn, first, spawned), hang_after)
 
 
 @app.command()

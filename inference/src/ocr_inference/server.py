@@ -10,8 +10,6 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib.metadata import version
 
 from fastapi import FastAPI
 from uvicorn.config import Config
@@ -21,24 +19,14 @@ from ocr_inference import lifecycle, scripted_http
 from ocr_inference.api.envelope import BodyLimits, Envelope
 from ocr_inference.app import create_app
 from ocr_inference.auth import KeyRing
-from ocr_inference.engine.decoder import Decoder
-from ocr_inference.engine.engines import make_engines
-from ocr_inference.engine.host import Child, running_pids
-from ocr_inference.engine.registry import tasks_of
-from ocr_inference.engine.sizes import decoders
-from ocr_inference.engine.spawn import decode_spawner
+from ocr_inference.engine.host import running_pids
 from ocr_inference.folders import Folders
 from ocr_inference.gpu import GpuMetrics
-from ocr_inference.http_protocol import connection_limit, header_limited
+from ocr_inference.http_protocol import connection_limit, limited_protocol
 from ocr_inference.jobs.build import make_jobs
 from ocr_inference.lifecycle import Lifecycle, Stage
-from ocr_inference.metrics import Metrics
+from ocr_inference.parts import ReadingParts, Start, make_reading_parts
 from ocr_inference.reading.admission import Admission
-from ocr_inference.reading.cache import PageCache
-from ocr_inference.reading.dispatch import Dispatcher
-from ocr_inference.reading.rates import PageRates
-from ocr_inference.reading.reader import Reader
-from ocr_inference.results.outputs import Outputs
 from ocr_inference.results.service import OcrService
 from ocr_inference.services import Services
 from ocr_inference.settings import Settings
@@ -47,8 +35,7 @@ from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.space import UploadSpace, upload_budget
 from ocr_inference.sources.url import UrlFetcher
-from ocr_inference.startup import StartRecord
-from ocr_inference.vlm.service import Vlm, make_vlm
+from ocr_inference.version import VERSION
 from ocr_inference.workspace import Workspace
 
 log = logging.getLogger("ocr_inference.server")
@@ -65,23 +52,11 @@ CLOSE_S = 5
 """For answers on their way when the drain is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What was begun before the HTTP libraries were imported. Times are CLOCK_MONOTONIC."""
-
-    began: float
-    cpu_limit: float | None
-    spawn_engine: Callable[[], Child]
-    first_child: Child
-    spawned: float
-    hang_after: float | None
-
-
-def run(settings: Settings, start: Start) -> None:
+def run(settings: Settings, start: Start, hang_after: float | None) -> None:
     """Serve until told to end. Does not return: threads stuck in a dead volume or bucket must not
-    hold the exit."""
+    hold the exit. `hang_after` is for tests of hanging, in seconds."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        code = runner.run(_serve(settings, start))
+        code = runner.run(_serve(settings, start, hang_after))
         logging.shutdown()
         os._exit(code)
 
@@ -116,43 +91,31 @@ class _Server(Server):
         await super().shutdown(sockets)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    services: Services
-    decoder: Decoder
-    dispatcher: Dispatcher
-    vlm: Vlm | None
-    output: FolderSink
-
-
-async def _serve(settings: Settings, start: Start) -> int:
+async def _serve(settings: Settings, start: Start, hang_after: float | None) -> int:
     try:
         workspace = Workspace(settings.temp_dir)
     except OSError as error:
         log.critical("the temporary directory cannot be used: %s", error)
         return EXIT_CONFIGURATION
-    parts = _build(settings, start, workspace)
-    services = parts.services
+    parts = make_reading_parts(settings, start, workspace)
+    services = _services(settings, parts)
     app = create_app(services)
     later: list[asyncio.Future[object]] = []
-    server = _Server(_config(services, app), lambda: later.extend(_listening(parts, app)))
+    server = _Server(_config(services, app), lambda: later.extend(_listening(parts, services, app)))
     loop = asyncio.get_running_loop()
     lifecycle.handle_signals(
         was_ready=lambda: services.engine.was_ready,
         drain=_drainer(services, server),
-        abandon=services.workspace.close,
+        abandon=workspace.close,
         loop=loop,
     )
-    if start.hang_after is not None:
-        scripted_http.hang_after(start.hang_after)
+    if hang_after is not None:
+        scripted_http.hang_after(hang_after)
     tasks = [
-        asyncio.create_task(services.engine.run(), name="engine"),
-        asyncio.create_task(parts.dispatcher.run(), name="dispatcher"),
+        *parts.run(),
         asyncio.create_task(services.jobs.run(), name="keeper of jobs"),
         asyncio.create_task(lifecycle.reap_orphans(running_pids), name="reaper"),
     ]
-    if parts.vlm is not None:
-        tasks.append(asyncio.create_task(parts.vlm.run(), name="VLM client"))
     for task in tasks:
         task.add_done_callback(lambda done: _broken(done, server))
     await server.serve()
@@ -160,84 +123,57 @@ async def _serve(settings: Settings, start: Start) -> int:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-    await parts.decoder.end()
-    services.workspace.close()
+    await parts.end()
     return 1 if broken else 0
 
 
-def _build(settings: Settings, start: Start, workspace: Workspace) -> _Parts:
-    number = version("ocr-inference")
-    metrics = Metrics(number, settings.model)
-    record = StartRecord(
-        settings.model, settings.model_version, settings.backend, start.cpu_limit, start.began
-    )
-    record.spawned(start.spawned)
-    engine = make_engines(
-        settings, start.spawn_engine, start.first_child, start.spawned, metrics, record
-    )
-    vlm = make_vlm(settings, workspace, metrics)
-    admission = Admission(
-        settings.queue_max_pages,
-        settings.queue_max_pixels,
-        lambda: engine.ready if vlm is None else vlm.reader.pages_now,
-    )
-    cache = PageCache(settings.result_cache_bytes, metrics.cache_hits)
+def _services(settings: Settings, parts: ReadingParts) -> Services:
+    metrics, admission, engine = parts.metrics, parts.admission, parts.engines
     metrics.watch(
         lambda: admission.pages + jobs.waiting_pages, lambda: admission.pixels, lambda: engine.ready
     )
-    decoder = Decoder(
-        decode_spawner(settings),
-        lambda why: metrics.worker_restarts.labels("decode", why).inc(),
-        decoders(start.cpu_limit),
-    )
-    dispatcher = Dispatcher(
-        workspace, decoder, engine, admission, metrics, None if vlm is None else vlm.reader
-    )
-    rates = PageRates(settings.rate_limit_pages_per_minute)
     bucket = Bucket(settings)
     sink = S3Sink(bucket, metrics)
     # The folder is for a server without S3 alone.
     output = FolderSink(None if sink.configured else settings.output_dir, metrics)
-    reader = Reader(decoder, dispatcher, cache, metrics, rates, tasks_of(settings.model))
+    ocr = OcrService(sink, output, metrics)
     uploads = _upload_space(settings, admission)
     stages = Lifecycle(settings.lame_duck_s, settings.drain_timeout_s)
-    ocr = OcrService(sink, output, metrics)
     jobs = make_jobs(
         settings,
         bucket,
-        reader,
+        parts.reader,
         ocr,
-        workspace,
+        parts.workspace,
         uploads,
         stages,
         metrics,
-        lambda: record.model_name,
+        lambda: parts.record.model_name,
         admission.retry_after,
         lambda: stages.stage is Stage.SERVING and engine.ready > 0,
     )
-    services = Services(
+    return Services(
         settings=settings,
-        version=number,
-        record=record,
+        record=parts.record,
         engine=engine,
-        vlm=None if vlm is None else vlm.health,
+        vlm=None if parts.vlm is None else parts.vlm.health,
         lifecycle=stages,
         admission=admission,
         keys=KeyRing(settings.keys_dir, wanted=settings.auth_mode == "Token"),
-        rates=rates,
+        rates=parts.rates,
         sink=sink,
+        output=output,
         metrics=metrics,
-        workspace=workspace,
+        workspace=parts.workspace,
         uploads=uploads,
-        urls=UrlFetcher(settings, metrics, number),
+        urls=UrlFetcher(settings, metrics, VERSION),
         folders=Folders({"temp_dir": settings.temp_dir, "output_dir": output.folder}),
-        reader=reader,
+        reader=parts.reader,
         ocr=ocr,
-        outputs=Outputs(decoder, workspace),
-        decoder=decoder,
+        outputs=parts.outputs,
+        decoder=parts.decoder,
         jobs=jobs,
     )
-    return _Parts(services, decoder, dispatcher, vlm, output)
 
 
 def _upload_space(settings: Settings, admission: Admission) -> UploadSpace:
@@ -253,7 +189,7 @@ def _config(services: Services, app: FastAPI) -> Config:
         Envelope(app, limits, services.lifecycle, services.metrics),
         host=settings.host,
         port=settings.port,
-        http=header_limited(settings.header_timeout_s, connection_limit()),
+        http=limited_protocol(settings.header_timeout_s, connection_limit()),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -264,16 +200,16 @@ def _config(services: Services, app: FastAPI) -> Config:
     )
 
 
-def _listening(parts: _Parts, app: FastAPI) -> list[asyncio.Future[object]]:
+def _listening(
+    parts: ReadingParts, services: Services, app: FastAPI
+) -> list[asyncio.Future[object]]:
     """The process answers from now on; what was not needed for that is begun."""
-    services = parts.services
     services.record.answering(time.monotonic())
     services.folders.watch()
     GpuMetrics().watch(services.metrics.registry)
     services.sink.prepare()
-    parts.output.prepare()
-    if parts.vlm is not None:
-        parts.vlm.begin()
+    services.output.prepare()
+    parts.begin()
     return [
         asyncio.ensure_future(parts.decoder.start()),
         # Takes a while, and on the loop the first visitor of /docs would hold up the probes.

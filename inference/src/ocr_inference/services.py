@@ -22,6 +22,7 @@ from ocr_inference.reading.reader import Reader
 from ocr_inference.results.outputs import Outputs
 from ocr_inference.results.service import OcrService
 from ocr_inference.settings import Settings
+from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
 from ocr_inference.sources.space import UploadSpace
 from ocr_inference.sources.url import UrlFetcher
@@ -33,7 +34,6 @@ from ocr_inference.workspace import Workspace
 @dataclass(frozen=True, slots=True)
 class Services:
     settings: Settings
-    version: str
     record: StartRecord
     engine: EnginePool
     vlm: VlmHealth | None
@@ -42,6 +42,7 @@ class Services:
     keys: KeyRing
     rates: PageRates
     sink: S3Sink
+    output: FolderSink
     metrics: Metrics
     workspace: Workspace
     uploads: UploadSpace

@@ -9,7 +9,6 @@ import platform
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -23,6 +22,7 @@ from ocr_inference.engine.cpu import cpu_limit
 from ocr_inference.errors import PublicError
 from ocr_inference.reading.request import Document, ReadRequest, Watcher
 from ocr_inference.settings import Settings
+from ocr_inference.version import VERSION
 
 _HOUR_S = 3600.0
 
@@ -68,7 +68,7 @@ class Here:
         failed = asyncio.ensure_future(room.fail())
         self._stack.callback(failed.cancel)
         try:
-            while room.engines.ready < self._concurrency:
+            while room.parts.engines.ready < self._concurrency:
                 if failed.done():
                     failed.result()
                 await asyncio.sleep(0.02)
@@ -98,10 +98,10 @@ class Here:
 
     async def about(self) -> dict[str, Any]:
         assert self._room is not None  # noqa: S101
-        record = self._room.record
+        record = self._room.parts.record
         return {
             "model": record.model_name,
-            "ocr-inference": version("ocr-inference"),
+            "ocr-inference": VERSION,
             **record.engine_versions,
         }
 

@@ -94,11 +94,13 @@ class DocumentReader:
         )
         reading = await self._room.read(request, watcher)
         total_ms = (time.monotonic() - began) * 1000
-        about = about_reading(reading, self._settings.model, self._room.record.model_name, total_ms)
+        about = about_reading(
+            reading, self._settings.model, self._room.parts.record.model_name, total_ms
+        )
         # Those that the engine was loaded with, for the formats that name them.
         about["languages"] = list(self._settings.languages)
         answer = Answer({"file": str(task.path), **about}, reading.pages, _INCLUDE)
-        written = await self._room.outputs.write(
+        written = await self._room.parts.outputs.write(
             self._wish.output, answer, document, CLIENT, request.deadline
         )
         if task.place is not None:

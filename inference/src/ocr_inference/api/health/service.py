@@ -6,6 +6,7 @@ from ocr_inference.api.health.schema import Health, QueueHealth, S3State, Status
 from ocr_inference.engine.supervisor import EngineState
 from ocr_inference.services import Services
 from ocr_inference.startup import StartWarning
+from ocr_inference.version import VERSION
 
 
 def health(services: Services) -> Health:
@@ -17,7 +18,7 @@ def health(services: Services) -> Health:
         output_dir=str(services.settings.output_dir or ""),
         temp_dir=str(services.settings.temp_dir),
         docs="/docs",
-        version=services.version,
+        version=VERSION,
         engine=services.record.model,
         model=services.model_name,
         ready=reason is None,

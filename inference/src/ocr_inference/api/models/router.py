@@ -12,6 +12,7 @@ from ocr_inference.api.problem import Problem
 from ocr_inference.api.work import bearer, client_of
 from ocr_inference.errors import PublicError
 from ocr_inference.services import Services, services_of
+from ocr_inference.version import VERSION
 
 router = APIRouter(tags=["models"])
 
@@ -44,5 +45,5 @@ async def model(request: Request, services: _Services, model: str) -> ModelInfo:
 
 
 @router.get("/version", summary="The server's version")
-async def version(services: _Services) -> Version:
-    return Version(version=services.version)
+async def version() -> Version:
+    return Version(version=VERSION)
