@@ -18,11 +18,11 @@ import numpy as np
 from PIL import Image as Pillow
 
 from ocr_inference.engine import paddle_blocks
-from ocr_inference.engine.base import EngineConfig, EngineError, Image, Phase, ReadOptions
+from ocr_inference.engine.base import EngineConfig, EngineError, Phase, ReadOptions
 from ocr_inference.engine.paddleocr_vl import PaddleOcrVlEngine, created_by
 from ocr_inference.engine.plan import BlockAnswer, PagePlan, VlmBlock, most_tokens, readable
 from ocr_inference.engine.warmup import page
-from ocr_inference.pipeline.page import PageText
+from ocr_inference.pipeline.page import Image, PageText
 
 _MARK = re.compile(r"answer (\d+)")
 
@@ -36,7 +36,7 @@ class RemotePaddleOcrVlEngine(PaddleOcrVlEngine):
         return [
             Phase("import", self._import),
             Phase("load_layout", self._load_layout),
-            Phase("warmup", lambda: self._warm()),
+            Phase("warmup", self._warmup),
         ]
 
     def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:  # noqa: ARG002
@@ -77,7 +77,7 @@ class RemotePaddleOcrVlEngine(PaddleOcrVlEngine):
         with created_by(create):
             self._pipeline = self._construct(self._models.layout)
 
-    def _warm(self) -> None:
+    def _warmup(self) -> None:
         plan = self.plan(page(), ReadOptions(), io.BytesIO())
         answers = [BlockAnswer("") for _ in plan.blocks]
         self.finish(page(), ReadOptions(), plan.state, answers)

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ocr_inference.engine.decoder import Decoder, DecoderHung
 from ocr_inference.engine.pool import EnginePool
@@ -19,9 +19,9 @@ from ocr_inference.engine.supervisor import EngineSupervisor, EngineUnavailable,
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
+from ocr_inference.pipeline.page import Task
 from ocr_inference.reading.admission import Admission
 from ocr_inference.reading.queue import FairQueue, PageOutcome, PageWork
-from ocr_inference.vlm.reader import VlmReader
 from ocr_inference.workspace import Workspace
 
 log = logging.getLogger("ocr_inference.dispatch")
@@ -44,6 +44,26 @@ class _Decoded:
     render_s: float
 
 
+class BlockServer(Protocol):
+    """Reads pages with a server that reads blocks; the engines only find them: `vlm.reader`."""
+
+    @property
+    def pages(self) -> int:
+        """How many pages are worth being read at the same time."""
+        ...
+
+    async def read(
+        self,
+        engines: EnginePool,
+        image: RawPage,
+        languages: tuple[str, ...],
+        task: Task,
+        deadline: float,
+    ) -> Message:
+        """The page's `PageText` as it crosses. Ends soon when it is cancelled."""
+        ...
+
+
 class Dispatcher:
     def __init__(
         self,
@@ -52,7 +72,7 @@ class Dispatcher:
         engines: EnginePool,
         admission: Admission,
         metrics: Metrics,
-        vlm: VlmReader | None = None,
+        server: BlockServer | None = None,
     ) -> None:
         self._workspace = workspace
         self._decoder = decoder
@@ -60,10 +80,10 @@ class Dispatcher:
         self._admission = admission
         self._metrics = metrics
         self._queue = FairQueue()
-        self._vlm = vlm
-        # One with each engine, one ready for the next. Where a VLM server reads, an engine is with
-        # a page for a moment only.
-        self._room = asyncio.Semaphore((engines.size if vlm is None else vlm.pages) + 1)
+        self._server = server
+        # One with each engine, one ready for the next. Where a server reads, an engine is with a
+        # page for a moment only.
+        self._room = asyncio.Semaphore((engines.size if server is None else server.pages) + 1)
         engines.on_grown = self._room.release
         self._decoded: asyncio.Queue[_Decoded] = asyncio.Queue()
 
@@ -104,10 +124,9 @@ class Dispatcher:
     async def _read_pages(self, group: asyncio.TaskGroup) -> None:
         while True:
             decoded = await self._decoded.get()
-            if self._vlm is not None:
-                group.create_task(
-                    self._read_by_server(self._vlm, decoded), context=decoded.work.context
-                )
+            if self._server is not None:
+                reading = self._read_by_server(self._server, decoded)
+                group.create_task(reading, context=decoded.work.context)
                 continue
             engine = await self._engine_for(decoded.work)
             if engine is None:
@@ -127,15 +146,29 @@ class Dispatcher:
             self._engines.give_back(engine)
         self._tidy(decoded)
 
-    async def _read_by_server(self, vlm: VlmReader, decoded: _Decoded) -> None:
+    async def _read_by_server(self, server: BlockServer, decoded: _Decoded) -> None:
         try:
-            within = max(SHORTEST_CALL_S, decoded.work.deadline - time.monotonic())
-            reading = vlm.read(self._engines, decoded.image, decoded.work, within)
-            await self._settle(decoded, reading)
+            await self._settle(decoded, self._call_server(server, decoded))
         except Exception as error:
             _fail(decoded.work, error)
         finally:
             self._tidy(decoded)
+
+    async def _call_server(self, server: BlockServer, decoded: _Decoded) -> Message:
+        work, now = decoded.work, time.monotonic()
+        deadline = max(now + SHORTEST_CALL_S, work.deadline)
+        reading = asyncio.create_task(
+            server.read(self._engines, decoded.image, work.languages, work.task, deadline)
+        )
+        try:
+            if await _while_wanted(work, reading, deadline - now):
+                return reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.wait({reading})
+        raise PublicError(
+            504, "deadline_exceeded", "The VLM server did not read this page before its deadline."
+        )
 
     def _tidy(self, decoded: _Decoded) -> None:
         decoded.image.path.unlink(missing_ok=True)
@@ -167,9 +200,7 @@ class Dispatcher:
         reading = asyncio.ensure_future(
             engine.read(decoded.image, work.languages, within, work.task)
         )
-        either: set[asyncio.Future[Any]] = {reading, work.outcome}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
+        if not await _while_wanted(work, reading):
             await self._abandon(engine, decoded, reading)
         try:
             return await reading
@@ -194,13 +225,7 @@ class Dispatcher:
         """An engine for this page; None when nobody can wait for the page any more."""
         taking = asyncio.create_task(self._engines.take())
         try:
-            either: set[asyncio.Future[Any]] = {taking, work.outcome}
-            await asyncio.wait(
-                either,
-                timeout=max(0.0, work.deadline - time.monotonic()),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if taking.done():
+            if await _while_wanted(work, taking, max(0.0, work.deadline - time.monotonic())):
                 engine = taking.result()
                 if not work.outcome.done():
                     return engine
@@ -218,6 +243,16 @@ def call_limit(remaining: float, seconds_per_page: float | None) -> float:
     if seconds_per_page is not None:
         remaining = min(remaining, max(LEAST_PAGE_LIMIT_S, PAGE_LIMIT_FACTOR * seconds_per_page))
     return max(SHORTEST_CALL_S, remaining)
+
+
+async def _while_wanted(
+    work: PageWork, doing: asyncio.Future[Any], within: float | None = None
+) -> bool:
+    """Wait until it is done, nobody waits for the page any more, or so many seconds are over: the
+    first says True, the others leave it as it is."""
+    either: set[asyncio.Future[Any]] = {doing, work.outcome}
+    await asyncio.wait(either, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+    return doing.done()
 
 
 def _fail(work: PageWork, error: Exception) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import time
 
@@ -22,12 +21,13 @@ WARM_WITHIN_S = 120.0
 DOWN_AFTER = 3
 """Silences in a row: a busy server may miss one, and a pod is not to lose its traffic for that."""
 
-WARM_PICTURE = base64.b64decode(
+WARM_PICTURE = (
+    "data:image/jpeg;base64,"
     "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQ"
     "c1tdhbWGkJ6jq62rZ4C8ybqmx5moq6T/wAALCAA4ADgBAREA/8QAFQABAQAAAAAAAAAAAAAAAAAAAAb/xAAUEAEA"
     "AAAAAAAAAAAAAAAAAAAA/9oACAEBAAA/AKYAAAAAAAAAAAAAAAB//9k="
 )
-"""A white square, 56 pixels wide, as JPEG."""
+"""A white square, 56 pixels wide."""
 
 WARM_TOKENS = 8
 
@@ -88,12 +88,11 @@ class VlmHealth:
 
     async def _warm_up(self) -> None:
         """One small picture for each task, so that no client pays for what is made at first use."""
-        picture = f"data:image/jpeg;base64,{base64.b64encode(WARM_PICTURE).decode('ascii')}"
         try:
             async with asyncio.timeout(WARM_WITHIN_S):
                 for prompt in PROMPTS.values():
                     block = VlmBlock(0, 0, prompt, WARM_TOKENS, 112896, 1003520)
-                    await self._client.read(block, picture)
+                    await self._client.read(block, WARM_PICTURE)
         except TimeoutError:
             raise VlmError(SILENT, "The VLM server did not read the warm-up.") from None
         self._warm = True

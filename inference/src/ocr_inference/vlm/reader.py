@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ocr_inference.engine.plan import BlockAnswer, VlmBlock
+from ocr_inference.engine.pool import EnginePool
 from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError
-from ocr_inference.reading.queue import PageWork
+from ocr_inference.pipeline.page import Task
 from ocr_inference.vlm.blocks import BlockReader, BlockReading
 from ocr_inference.vlm.pool import BlockPool, PageRoom, PageShare
 from ocr_inference.vlm.retry import RETRY_AFTER_S, VlmError
@@ -30,12 +31,6 @@ LONGEST_CALL_S = 60.0
 """An engine plans and finishes a page in a second or two; one that takes so long hangs."""
 
 _FAILED = BlockReading(BlockAnswer("", 0.0), "block_failed")
-
-
-class EngineCalls(Protocol):
-    async def call(self, op: str, page: RawPage, within: float, **arguments: Any) -> Message:
-        """One call of an engine, which waits for its turn. As `EngineSupervisor.call`."""
-        ...
 
 
 class VlmReader:
@@ -55,34 +50,24 @@ class VlmReader:
         return self._room.now
 
     async def read(
-        self, engine: EngineCalls, image: RawPage, work: PageWork, within: float
+        self,
+        engines: EnginePool,
+        image: RawPage,
+        languages: tuple[str, ...],
+        task: Task,
+        deadline: float,
     ) -> Message:
-        """The page's `PageText` as it crosses. Ends at once when nobody waits for the page.
+        """The page's `PageText` as it crosses. Cancelled, it closes the page's streams.
 
         Raises `PublicError`: what the engine says, 502 engine_error, 503 engine_unavailable, 504
         deadline_exceeded.
         """
-        reading = asyncio.create_task(self._read(engine, image, work, time.monotonic() + within))
-        either: set[asyncio.Future[Any]] = {reading, work.outcome}
-        try:
-            await asyncio.wait(either, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                return reading.result()
-        finally:
-            reading.cancel()
-            await asyncio.wait({reading})
-        raise PublicError(
-            504, "deadline_exceeded", "The VLM server did not read this page before its deadline."
-        )
-
-    async def _read(
-        self, engine: EngineCalls, image: RawPage, work: PageWork, deadline: float
-    ) -> Message:
-        options = {"languages": work.languages, "task": work.task}
 
         async def call(op: str, **arguments: Any) -> Message:
             within = min(LONGEST_CALL_S, deadline - time.monotonic())
-            return await engine.call(op, image, within, **options, **arguments)
+            return await engines.call(
+                op, image, within, languages=languages, task=task, **arguments
+            )
 
         async with self._room.page() as share:
             with self._workspace.file(".crops") as crops:
