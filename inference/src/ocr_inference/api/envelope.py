@@ -30,6 +30,8 @@ QUIET_PATHS = frozenset(("/livez", "/readyz", "/startupz", "/health", "/health/v
 
 BODY_IDLE_S = 30.0
 _LINGER_S = 2.0
+_PIECE_BYTES = 64 * 1024
+"""An answer is sent in pieces: the whole would be copied, and held twice until it is taken."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -138,14 +140,17 @@ class Envelope:
             # What is still to come is not wanted, so the connection cannot be used again.
             exchange.linger = not exchange.body.complete
             message = {**message, "headers": [*message["headers"], *self._headers(exchange)]}
-        elif exchange.linger and not message.get("more_body", False):
-            # Closing while the client still sends would reset the connection, and the client
-            # would lose the answer with it. So it is sent, and what comes is thrown away a while.
-            await send({**message, "more_body": True})
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LINGER_S):
-                    await _discard(receive)
-            message = {"type": "http.response.body", "body": b""}
+        else:
+            message = await _send_pieces(message, send)
+            if exchange.linger and not message.get("more_body", False):
+                # Closing while the client still sends would reset the connection, and the client
+                # would lose the answer with it. So it is sent, and what comes is thrown away a
+                # while.
+                await send({**message, "more_body": True})
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LINGER_S):
+                        await _discard(receive)
+                message = {"type": "http.response.body", "body": b""}
         await send(message)
 
     def _headers(self, exchange: _Exchange) -> list[tuple[bytes, bytes]]:
@@ -201,6 +206,17 @@ def _request_id(given: bytes | None) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode()
     return uuid.uuid4().hex
+
+
+async def _send_pieces(message: Message, send: Send) -> Message:
+    """Waits before each until what came before is taken. Returns the last."""
+    body = message.get("body", b"")
+    begin = 0
+    while len(body) - begin > _PIECE_BYTES:
+        piece = body[begin : begin + _PIECE_BYTES]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        begin += _PIECE_BYTES
+    return {**message, "body": body[begin:]} if begin else message
 
 
 async def _discard(receive: Receive) -> None:
