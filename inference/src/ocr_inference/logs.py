@@ -49,7 +49,7 @@ def _where(error: BaseException) -> str:
 def configure(stream: TextIO = sys.stdout) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # botocore logs request parameters, uvicorn a line for every connection.
-    for name in ("botocore", "boto3", "urllib3", "uvicorn.access"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # Libraries tell of parameters (botocore), of URLs (the HTTP client under openai), and of every
+    # connection (uvicorn).
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("ocr_inference").setLevel(logging.INFO)
