@@ -8,17 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
+from typing import Any, BinaryIO, Protocol
 
 from ocr_inference.engine.plan import BlockAnswer, PagePlan
-from ocr_inference.pipeline.page import PageText, Task
-
-if TYPE_CHECKING:  # the HTTP process knows what an engine is and has none of its libraries
-    import numpy as np
-    from numpy.typing import NDArray
-
-Image: TypeAlias = "NDArray[np.uint8]"
-"""Height by width by 3, BGR, contiguous."""
+from ocr_inference.pipeline.page import Image, PageText, Task
 
 
 @dataclass(frozen=True, slots=True)

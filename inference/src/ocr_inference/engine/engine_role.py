@@ -18,7 +18,6 @@ from ocr_inference.engine.base import (
     Engine,
     EngineConfig,
     EngineError,
-    Image,
     Phase,
     ReadOptions,
     UnsupportedOption,
@@ -29,6 +28,7 @@ from ocr_inference.engine.plan import BlockAnswer
 from ocr_inference.engine.registry import make_engine, resolve_version
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError, writing
+from ocr_inference.pipeline.page import Image
 
 log = logging.getLogger("ocr_inference.engine")
 

@@ -22,7 +22,6 @@ from ocr_inference.engine.base import (
     EngineConfig,
     EngineError,
     EngineFacts,
-    Image,
     Phase,
     ReadOptions,
     UnsupportedOption,
@@ -31,7 +30,7 @@ from ocr_inference.engine.paddle_weights import PIPELINES, Pipeline
 from ocr_inference.engine.plan import MOST_TOKENS, most_tokens, readable
 from ocr_inference.engine.registry import resolve_version
 from ocr_inference.engine.warmup import page
-from ocr_inference.pipeline.page import PageText, Task
+from ocr_inference.pipeline.page import Image, PageText, Task
 
 _WARMUP: tuple[Task, ...] = ("parse", "ocr")
 """The second leaves out the layout, which may find nothing on so small a page."""

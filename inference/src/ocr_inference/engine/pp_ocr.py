@@ -27,7 +27,6 @@ from ocr_inference.engine.base import (
     EngineConfig,
     EngineError,
     EngineFacts,
-    Image,
     Phase,
     ReadOptions,
     UnsupportedOption,
@@ -35,7 +34,7 @@ from ocr_inference.engine.base import (
 from ocr_inference.engine.languages import PP_OCR_6, TESSERACT, normal
 from ocr_inference.engine.warmup import warm
 from ocr_inference.pipeline.order import blocks_in_order
-from ocr_inference.pipeline.page import ConfidenceSource, Line, PageText
+from ocr_inference.pipeline.page import ConfidenceSource, Image, Line, PageText
 
 _PARAMETERS: dict[str, object] = {
     # The line direction classifier turns long upright lines upside down: 4 to 13 % of the

@@ -52,12 +52,11 @@ from ocr_inference.engine.base import (
     EngineConfig,
     EngineError,
     EngineFacts,
-    Image,
     Phase,
     ReadOptions,
 )
 from ocr_inference.engine.plan import PROMPTS, BlockAnswer, PagePlan, VlmBlock, most_tokens
-from ocr_inference.pipeline.page import Block, ConfidenceSource, Line, PageText
+from ocr_inference.pipeline.page import Block, ConfidenceSource, Image, Line, PageText
 
 _CRASH_STATUS = 139
 """What a shell reports for a segmentation fault."""

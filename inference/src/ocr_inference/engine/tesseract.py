@@ -15,14 +15,13 @@ from ocr_inference.engine.base import (
     EngineConfig,
     EngineError,
     EngineFacts,
-    Image,
     Phase,
     ReadOptions,
     UnsupportedOption,
 )
 from ocr_inference.engine.languages import TESSERACT, normal
 from ocr_inference.engine.warmup import warm
-from ocr_inference.pipeline.page import BBox, Block, ConfidenceSource, Line, PageText, Word
+from ocr_inference.pipeline.page import BBox, Block, ConfidenceSource, Image, Line, PageText, Word
 
 DEFAULT_LANGUAGE = "en"
 

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from ocr_inference.engine.base import Engine, EngineError, Image, ReadOptions
+from ocr_inference.engine.base import Engine, EngineError, ReadOptions
+from ocr_inference.pipeline.page import Image
 
 _SIZE = (800, 240)
 _LINES = ("Warming up", "One small page", "is read before the first")

@@ -10,11 +10,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocr_inference.engine.base import Image
 from ocr_inference.errors import storage_full
 from ocr_inference.pipeline import images, pdf
 from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
 from ocr_inference.pipeline.magic import HEAD_BYTES, media_type_of
+from ocr_inference.pipeline.page import Image
 from ocr_inference.pipeline.picture import copy_picture, encode_picture
 from ocr_inference.pipeline.selection import select
 

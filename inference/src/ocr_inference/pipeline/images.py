@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from ocr_inference.engine.base import Image
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
+from ocr_inference.pipeline.page import Image
 
 Size = tuple[int, int]
 

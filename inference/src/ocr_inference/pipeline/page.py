@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+if TYPE_CHECKING:  # the HTTP process knows pages and has none of the libraries of their pictures
+    import numpy as np
+    from numpy.typing import NDArray
+
+Image: TypeAlias = "NDArray[np.uint8]"
+"""A page's picture: height by width by 3, BGR, contiguous."""
 
 Task = Literal["parse", "ocr", "table", "formula", "chart", "seal", "spotting"]
 """`parse` finds blocks and reads each as what it is; the others take the page for one block of that

@@ -14,9 +14,9 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from ocr_inference.engine.base import Image
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
+from ocr_inference.pipeline.page import Image
 
 Points = tuple[float, float]
 

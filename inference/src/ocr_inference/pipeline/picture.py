@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from ocr_inference.engine.base import Image
 from ocr_inference.pipeline.images import opened
+from ocr_inference.pipeline.page import Image
 
 _FEW_COLOURS = 256
 _JPEG_QUALITY = 90
