@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from shutil import which
 
 import pytest
+from debian import debian_packages
 from ocr_server import running_server
 
 NVML = """
@@ -37,6 +39,8 @@ def driver(folder: Path, life: int) -> str:
     source = folder / "nvml.c"
     source.write_text(NVML)
     library = folder / "libnvidia-ml.so.1"
+    if which("gcc") is None:
+        debian_packages("gcc", "libc6-dev")
     subprocess.run(
         ["gcc", "-shared", "-fPIC", f"-DLIFE={life}", "-o", str(library), str(source)], check=True
     )

@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
-from ocr_server import OcrServer, pdf, picture, running_server
+from ocr_server import OcrServer, pdf, picture, refusal, running_server
 
 
 @pytest.fixture(scope="module")
@@ -32,29 +31,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OcrServer]:
         yield server
 
 
-def submit(server: OcrServer, document: bytes, **options: Any) -> httpx.Response:
-    files = {"file": ("a.pdf", document)}
-    answer: httpx.Response = server.http.post("/v1/jobs", files=files, **options)
-    return answer
-
-
-def submitted(server: OcrServer, document: bytes, **options: Any) -> str:
-    """The path of a new job."""
-    answer = submit(server, document, **options)
-    assert answer.status_code == 202, answer.text
-    return str(answer.headers["Location"])
-
-
 def finished(server: OcrServer, job: str) -> dict[str, Any]:
     while True:
         answer = server.get(job, params={"wait": 20})
         assert answer.status_code == 200, answer.text
         if answer.json()["finished_at"]:
             return dict(answer.json())
-
-
-def code(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def pages_read(server: OcrServer) -> int:
@@ -64,7 +46,7 @@ def pages_read(server: OcrServer) -> int:
 
 
 def test_a_job_from_its_upload_to_its_end(server: OcrServer) -> None:
-    answer = submit(server, pdf(8), data={"include": "lines"})
+    answer = server.submit(pdf(8), data={"include": "lines"})
     assert answer.status_code == 202
     job = answer.json()
     own = f"/v1/jobs/{job['id']}"
@@ -72,7 +54,7 @@ def test_a_job_from_its_upload_to_its_end(server: OcrServer) -> None:
     assert 1 <= int(answer.headers["Retry-After"]) <= 300
     assert job["links"] == {"self": own, "result": f"{own}/result", "events": f"{own}/events"}
     assert (job["status"], job["pages_done"], job["pages_total"]) == ("queued", 0, 8)
-    assert code(server.get(f"{own}/result")) == (409, "job_not_finished")
+    assert refusal(server.get(f"{own}/result")) == (409, "job_not_finished")
     seen: list[dict[str, Any]] = []
     while not seen or not seen[-1]["finished_at"]:
         seen.append(server.get(own, params={"wait": 20}).json())
@@ -90,7 +72,7 @@ def test_a_job_from_its_upload_to_its_end(server: OcrServer) -> None:
 
 
 def test_a_result_in_every_format(server: OcrServer) -> None:
-    job = submitted(server, pdf(2))
+    job = server.submitted(pdf(2))
     finished(server, job)
     parsed = server.get(f"{job}/result").json()
     for how in ({"params": {"output": "text"}}, {"params": {"format": "text"}},
@@ -100,16 +82,16 @@ def test_a_result_in_every_format(server: OcrServer) -> None:
         assert plain.text == parsed["text"]
         assert plain.headers["X-OCR-Status"] == "success"
     assert server.get(f"{job}/result", params={"output": "markdown"}).text == parsed["markdown"]
-    assert code(server.get(f"{job}/result", params={"output": "docx"}))[0] == 422
+    assert refusal(server.get(f"{job}/result", params={"output": "docx"}))[0] == 422
 
 
 def test_a_page_as_a_picture(server: OcrServer) -> None:
-    job = submitted(server, pdf(3, side=200))
+    job = server.submitted(pdf(3, side=200))
     finished(server, job)
     image = server.get(f"{job}/pages/3/image", params={"side": 64})
     assert image.headers["content-type"] == "image/jpeg"
     assert image.content.startswith(b"\xff\xd8")
-    assert code(server.get(f"{job}/pages/4/image")) == (404, "page_not_found")
+    assert refusal(server.get(f"{job}/pages/4/image")) == (404, "page_not_found")
 
 
 def events(server: OcrServer, job: str, last_id: str = "") -> Iterator[ServerSentEvent]:
@@ -120,7 +102,7 @@ def events(server: OcrServer, job: str, last_id: str = "") -> Iterator[ServerSen
 
 
 def test_pages_arrive_as_they_are_read_and_once(server: OcrServer) -> None:
-    job = submitted(server, pdf(8))
+    job = server.submitted(pdf(8))
     first, last_id = [], ""
     for event in events(server, job):
         if event.event == "page":
@@ -143,7 +125,7 @@ def test_pages_arrive_as_they_are_read_and_once(server: OcrServer) -> None:
 
 def test_cancelling_stops_the_work(server: OcrServer) -> None:
     before = pages_read(server)
-    job = submitted(server, pdf(100))
+    job = server.submitted(pdf(100))
     server.wait_for(lambda: server.get(job).json()["pages_done"] >= 2)
     answer = server.http.delete(job)
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
@@ -152,7 +134,7 @@ def test_cancelling_stops_the_work(server: OcrServer) -> None:
     time.sleep(0.7)
     assert pages_read(server) == stopped
     assert stopped - before < 20
-    assert code(server.get(f"{job}/result")) == (409, "job_cancelled")
+    assert refusal(server.get(f"{job}/result")) == (409, "job_cancelled")
     assert server.metric('ocr_cancelled_total{cause="job_deleted"}') >= 1
     assert server.metric("ocr_queue_pages") == 0
 
@@ -160,20 +142,20 @@ def test_cancelling_stops_the_work(server: OcrServer) -> None:
 def test_a_job_that_waits_is_cancelled_at_once_and_a_finished_one_is_deleted(
     server: OcrServer,
 ) -> None:
-    running = [submitted(server, pdf(60)) for _ in range(4)]
+    running = [server.submitted(pdf(60)) for _ in range(4)]
     server.wait_for(lambda: all(server.get(job).json()["status"] == "running" for job in running))
-    waiting = [submitted(server, pdf(1)) for _ in range(2)]
+    waiting = [server.submitted(pdf(1)) for _ in range(2)]
     assert [server.get(job).json()["queue_position"] for job in waiting] == [0, 1]
     assert server.metric('ocr_jobs{state="queued"}') == 2
     for job in [*waiting, *running]:
         assert server.http.delete(job).json()["status"] == "cancelled"
     for job in [*waiting, *running]:
         assert server.http.delete(job).status_code == 204
-        assert code(server.get(job)) == (404, "job_not_found")
+        assert refusal(server.get(job)) == (404, "job_not_found")
 
 
 def test_whoever_follows_a_job_hears_that_it_was_cancelled(server: OcrServer) -> None:
-    job = submitted(server, pdf(100))
+    job = server.submitted(pdf(100))
     seen: list[ServerSentEvent] = []
     follower = threading.Thread(target=lambda: seen.extend(events(server, job)))
     follower.start()
@@ -184,12 +166,12 @@ def test_whoever_follows_a_job_hears_that_it_was_cancelled(server: OcrServer) ->
 
 
 def test_a_job_is_its_clients_own(server: OcrServer) -> None:
-    job = submitted(server, pdf(1))
+    job = server.submitted(pdf(1))
     other = {"Authorization": "Bearer key of bert"}
     for path in (job, f"{job}/result", f"{job}/events", f"{job}/pages/1/image"):
-        assert code(server.get(path, headers=other)) == (404, "job_not_found")
-    assert code(server.http.delete(job, headers=other)) == (404, "job_not_found")
-    assert code(server.get(job, headers={"Authorization": ""})) == (401, "unauthorized")
+        assert refusal(server.get(path, headers=other)) == (404, "job_not_found")
+    assert refusal(server.http.delete(job, headers=other)) == (404, "job_not_found")
+    assert refusal(server.get(job, headers={"Authorization": ""})) == (401, "unauthorized")
     assert finished(server, job)["status"] == "succeeded"
     for nonsense in ("0" * 32, "x", "%2e%2e", "0" * 31 + "é"):
         assert server.get(f"/v1/jobs/{nonsense}").status_code == 404
@@ -198,24 +180,24 @@ def test_a_job_is_its_clients_own(server: OcrServer) -> None:
 def test_a_request_that_is_repeated_gets_its_job(server: OcrServer) -> None:
     key, document = {"Idempotency-Key": "order 66"}, pdf(3)
     with ThreadPoolExecutor(4) as pool:
-        jobs = set(pool.map(lambda _: submitted(server, document, headers=key), range(4)))
+        jobs = set(pool.map(lambda _: server.submitted(document, headers=key), range(4)))
     assert len(jobs) == 1
     job = jobs.pop()
-    assert code(submit(server, pdf(4), headers=key)) == (409, "idempotency_conflict")
-    assert code(submit(server, document, headers=key, data={"dpi": "100"}))[0] == 409
+    assert refusal(server.submit(pdf(4), headers=key)) == (409, "idempotency_conflict")
+    assert refusal(server.submit(document, headers=key, data={"dpi": "100"}))[0] == 409
     bert = {**key, "Authorization": "Bearer key of bert"}
-    assert submitted(server, document, headers=bert) != job
+    assert server.submitted(document, headers=bert) != job
     finished(server, job)
-    assert submitted(server, document, headers=key) == job
+    assert server.submitted(document, headers=key) == job
     server.http.delete(job)
-    assert submitted(server, document, headers=key) != job
-    assert code(submit(server, pdf(1), headers={"Idempotency-Key": "x" * 256}))[0] == 422
+    assert server.submitted(document, headers=key) != job
+    assert refusal(server.submit(pdf(1), headers={"Idempotency-Key": "x" * 256}))[0] == 422
 
 
 def test_a_document_that_cannot_be_read_is_refused_at_once(server: OcrServer) -> None:
-    assert code(submit(server, b"no document")) == (415, "unsupported_media_type")
-    assert code(submit(server, pdf(2), data={"pages": "3"})) == (422, "invalid_pages")
-    assert code(submit(server, pdf(2), data={"save_to_s3": "required"}))[0] == 422
+    assert refusal(server.submit(b"no document")) == (415, "unsupported_media_type")
+    assert refusal(server.submit(pdf(2), data={"pages": "3"})) == (422, "invalid_pages")
+    assert refusal(server.submit(pdf(2), data={"save_to_s3": "required"}))[0] == 422
 
 
 def test_prefer_respond_async(server: OcrServer) -> None:
@@ -228,45 +210,45 @@ def test_prefer_respond_async(server: OcrServer) -> None:
     assert late.headers["Location"] == late.json()["links"]["self"]
     assert server.http.delete(late.headers["Location"]).json()["status"] == "cancelled"
     # More pages than a request that is waited for may have.
-    assert code(server.read(pdf(6))) == (422, "too_many_pages")
+    assert refusal(server.read(pdf(6))) == (422, "too_many_pages")
     assert server.read(pdf(6), headers={"Prefer": "respond-async"}).status_code == 202
 
 
 def test_jobs_end_with_their_pages_errors(tmp_path: Path) -> None:
     script = {"pages": [{"fail": "The page is torn."}, {}, {"fail": "The page is burnt."}]}
     with running_server(tmp_path, script, ocr_engine_workers=1) as server:
-        partial = submitted(server, pdf(2))
+        partial = server.submitted(pdf(2))
         assert finished(server, partial)["status"] == "partial"
         answer = server.get(f"{partial}/result").json()
         assert (answer["status"], answer["pages"][0]["error"]) == ("partial", "The page is torn.")
-        failed = submitted(server, picture())
+        failed = server.submitted(picture())
         state = finished(server, failed)
         assert (state["status"], state["error"]["message"]) == ("failed", "The page is burnt.")
         result = server.get(f"{failed}/result")
-        assert code(result) == (409, "job_failed")
+        assert refusal(result) == (409, "job_failed")
         assert result.json()["error"]["details"]["error"]["message"] == "The page is burnt."
 
 
 def test_a_job_has_its_time_and_expires_after_its_own(tmp_path: Path) -> None:
     with running_server(
-        tmp_path, {"page_seconds": 0.4}, ocr_result_ttl_s=1, ocr_job_timeout_s=1.5
+        tmp_path, {"page_seconds": 0.2}, ocr_result_ttl_s=1, ocr_job_timeout_s=0.8
     ) as server:
-        late = submitted(server, pdf(9))
+        late = server.submitted(pdf(9))
         state = finished(server, late)
         assert (state["status"], state["error"]["code"]) == ("failed", "deadline_exceeded")
-        job = submitted(server, pdf(1))
+        job = server.submitted(pdf(1))
         finished(server, job)
         assert server.get(f"{job}/result").status_code == 200
         server.wait_for(lambda: server.get(job).status_code == 410)
-        assert code(server.get(f"{job}/result")) == (410, "job_expired")
+        assert refusal(server.get(f"{job}/result")) == (410, "job_expired")
         server.wait_for(lambda: not [name for name in server.left_behind if "input" in name])
         server.wait_for(lambda: server.get(job).status_code == 404)
-        assert server.left_behind == []
+        server.wait_for(lambda: server.left_behind == [])
 
 
 def test_a_drain_waits_for_jobs(tmp_path: Path) -> None:
     with running_server(tmp_path, {"page_seconds": 0.3}) as server:
-        job = submitted(server, pdf(6))
+        job = server.submitted(pdf(6))
         server.wait_for(lambda: server.get(job).json()["pages_done"] >= 1)
         follower = list[ServerSentEvent]()
         thread = threading.Thread(target=lambda: follower.extend(events(server, job)))

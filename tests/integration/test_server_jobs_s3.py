@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from httpx_sse import connect_sse
 from ocr_server import OcrServer, pdf, running_server
@@ -57,18 +56,6 @@ def fast(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Iterator[Ocr
         yield server
 
 
-def submit(server: OcrServer, document: bytes, **options: Any) -> httpx.Response:
-    files = {"file": ("a.pdf", document)}
-    answer: httpx.Response = server.http.post("/v1/jobs", files=files, **options)
-    return answer
-
-
-def submitted(server: OcrServer, document: bytes, **options: Any) -> str:
-    answer = submit(server, document, **options)
-    assert answer.status_code == 202, answer.text
-    return str(answer.headers["Location"])
-
-
 def state(server: OcrServer, job: str) -> dict[str, Any]:
     answer = server.get(job)
     assert answer.status_code == 200, answer.text
@@ -81,11 +68,11 @@ def all_finished(server: OcrServer, jobs: list[str], seconds: float) -> None:
 
 def test_any_replica_answers_for_any_job(slow: OcrServer, fast: OcrServer, store: Store) -> None:
     key, document = {"Idempotency-Key": "k"}, pdf(12)
-    job = submitted(slow, document, headers=key)
+    job = slow.submitted(document, headers=key)
     # The other replica knows it at once, by its name and by its key.
     assert state(fast, job)["pages_total"] == 12
-    assert submitted(fast, document, headers=key) == job
-    assert submit(fast, pdf(2), headers=key).json()["error"]["code"] == "idempotency_conflict"
+    assert fast.submitted(document, headers=key) == job
+    assert fast.submit(pdf(2), headers=key).json()["error"]["code"] == "idempotency_conflict"
     assert fast.get(f"{job}/result").status_code == 409
     assert fast.get(f"{job}/pages/2/image").headers["content-type"] == "image/jpeg"
     with connect_sse(fast.http, "GET", f"{job}/events") as source:
@@ -105,9 +92,9 @@ def test_any_replica_answers_for_any_job(slow: OcrServer, fast: OcrServer, store
 
 
 def test_a_job_is_cancelled_from_another_replica(slow: OcrServer, fast: OcrServer) -> None:
-    running = [submitted(slow, pdf(200)) for _ in range(4)]
+    running = [slow.submitted(pdf(200)) for _ in range(4)]
     slow.wait_for(lambda: all(state(slow, job)["pages_done"] for job in running))
-    waiting = submitted(slow, pdf(1))
+    waiting = slow.submitted(pdf(1))
     at_once = fast.http.delete(waiting)
     assert (at_once.status_code, at_once.json()["status"]) == (200, "cancelled")
     asked = fast.http.delete(running[0])
@@ -128,11 +115,11 @@ def test_a_killed_replicas_jobs_are_taken_over_and_none_is_lost(
     slow: OcrServer, fast: OcrServer, store: Store, tmp_path: Path
 ) -> None:
     with serving(tmp_path, store, "killed") as one:
-        done = submitted(one, pdf(1))
+        done = one.submitted(pdf(1))
         all_finished(one, [done], PATIENCE_S)
         shown = one.get(f"{done}/result").content
         with ThreadPoolExecutor(4) as pool:
-            jobs = list(pool.map(lambda _: submitted(one, pdf(12)), range(9)))
+            jobs = list(pool.map(lambda _: one.submitted(pdf(12)), range(9)))
         one.wait_for(lambda: state(one, jobs[0])["pages_done"] >= 2)
         assert {state(one, job)["status"] for job in jobs} == {"running", "queued"}
         one.process.kill()
@@ -145,7 +132,8 @@ def test_a_killed_replicas_jobs_are_taken_over_and_none_is_lost(
     assert {state(slow, job)["status"] for job in jobs} == {"succeeded"}
     assert all(len(json.loads(result)["pages"]) == 12 for result in results.values())
     with serving(tmp_path, store, "again") as again:
-        time.sleep(6)  # it has looked at what there is
+        looked = 'ocr_s3_operations_total{op="list",result="ok"}'
+        again.wait_for(lambda: again.metric(looked) >= 3)
         for job, result in (results | {done: shown}).items():
             assert again.get(f"{job}/result").content == result
 
@@ -164,13 +152,13 @@ def test_a_replica_that_ends_gives_its_jobs_away_at_once(
     fast: OcrServer, store: Store, tmp_path: Path
 ) -> None:
     with serving(tmp_path, store, "ended", ocr_lame_duck_s=4) as one:
-        jobs = [submitted(one, pdf(20)) for _ in range(6)]
+        jobs = [one.submitted(pdf(20)) for _ in range(6)]
         one.wait_for(lambda: state(one, jobs[0])["pages_done"] >= 2)
         one.terminate()
         given = time.monotonic()
         # A lame duck still takes jobs, for the others.
         one.wait_for(lambda: one.get("/readyz").status_code == 503)
-        jobs.append(submitted(one, pdf(1)))
+        jobs.append(one.submitted(pdf(1)))
         assert one.exit_code() == 0
     all_finished(fast, jobs, PATIENCE_S)
     print(f"finished elsewhere {time.monotonic() - given:.1f} s after the signal")
@@ -182,10 +170,10 @@ def test_a_replica_that_ends_gives_its_jobs_away_at_once(
 
 def test_long_jobs_write_seldom(fast: OcrServer) -> None:
     before = fast.metric('ocr_s3_operations_total{op="put",result="ok"}')
-    job = submitted(fast, pdf(300), data={"save_to_s3": "false"})
+    job = fast.submitted(pdf(100), data={"save_to_s3": "false"})
     all_finished(fast, [job], PATIENCE_S)
     puts = fast.metric('ocr_s3_operations_total{op="put",result="ok"}') - before
-    assert puts < 30  # a few for the job, and now and then how far it is
+    assert 5 <= puts < 30  # a few for the job, and now and then how far it is
 
 
 def test_while_the_bucket_is_down_a_running_job_waits_for_it(
@@ -195,10 +183,10 @@ def test_while_the_bucket_is_down_a_running_job_waits_for_it(
         s3_server(tmp_path / "s3", "results") as store,
         serving(tmp_path / "server", store, "a", seconds=0.3) as server,
     ):
-        job = submitted(server, pdf(5))
+        job = server.submitted(pdf(5))
         server.wait_for(lambda: state(server, job)["pages_done"] >= 1)
         store.stop()
-        refused = submit(server, pdf(1))
+        refused = server.submit(pdf(1))
         error = refused.json()["error"]
         assert (refused.status_code, error["code"]) == (503, "storage_unavailable")
         assert "S3" in error["message"]

@@ -5,59 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ocr_server import OcrServer, free_port, picture, running_server
-
-ACCESS, SECRET = "testaccess", "testsecret"
-REPOSITORY = Path(__file__).parents[2]
-
-
-@dataclass
-class Bucket:
-    endpoint: str
-    folder: Path
-    process: subprocess.Popen[bytes]
+from ocr_server import OcrServer, picture, refusal, running_server
+from s3_server import ACCESS, SECRET, Store, s3_server
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    binary = subprocess.run(
-        [sys.executable, "-m", "testbed", "tool", "versitygw"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "results").mkdir()
-    address = f"127.0.0.1:{free_port()}"
-    process = subprocess.Popen(
-        [binary, f"--port={address}", f"--access={ACCESS}", f"--secret={SECRET}", "posix", folder],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield Bucket(f"http://{address}", folder / "results", process)
-    finally:
-        process.kill()
-        process.wait()
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with s3_server(tmp_path_factory.mktemp("s3"), "results") as store:
+        yield store
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, bucket: Bucket) -> Iterator[OcrServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Iterator[OcrServer]:
     secret = tmp_path_factory.mktemp("secret")
     with running_server(
         tmp_path_factory.mktemp("server"),
         {"text": "stored"},
-        cloudru_s3_endpoint=bucket.endpoint,
+        cloudru_s3_endpoint=store.endpoint,
         ocr_s3_bucket="results",
         ocr_s3_prefix="team/",
         ocr_s3_region="us-east-1",
@@ -71,14 +41,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, bucket: Bucket) -> Iterator
 
 
 def test_the_result_is_stored_under_an_id_of_ours_and_the_input_is_not(
-    server: OcrServer, bucket: Bucket
+    server: OcrServer, store: Store
 ) -> None:
     answer = server.read(picture(), name="../../evil\n.png").json()
     assert answer["warnings"] == []
     stored = answer["s3"]
     assert stored["bucket"] == "results"
     assert stored["key"].startswith("team/20") and stored["key"].endswith(f"/{answer['id']}.json")
-    data = (bucket.folder / stored["key"]).read_bytes()
+    data = (store.folder / "results" / stored["key"]).read_bytes()
     document = json.loads(data)
     assert document["result"]["text"] == "stored"
     assert document["input"]["sha256"] == hashlib.sha256(picture()).hexdigest()
@@ -96,16 +66,15 @@ def test_storing_can_be_declined(server: OcrServer) -> None:
 
 
 def test_without_the_bucket_ocr_still_answers_unless_it_is_required(
-    server: OcrServer, bucket: Bucket
+    server: OcrServer, store: Store
 ) -> None:
-    bucket.process.kill()
-    bucket.process.wait()
+    store.stop()
     answer = server.read(picture())
     assert answer.status_code == 200
     assert [warning["code"] for warning in answer.json()["warnings"]] == ["s3_failed"]
     assert "s3" not in answer.json()
     required = server.read(picture(), data={"save_to_s3": "required"})
-    assert (required.status_code, required.json()["error"]["code"]) == (502, "s3_failed")
+    assert refusal(required) == (502, "s3_failed")
     assert server.metric('ocr_s3_operations_total{op="put",result="failed"}') >= 2
 
 
@@ -121,7 +90,7 @@ def test_a_document_counts_until_it_is_stored(tmp_path: Path) -> None:
         ) as server,
         ThreadPoolExecutor(1) as pool,
     ):
-        request = pool.submit(server.read, picture(), data={"timeout_s": "3"})
+        request = pool.submit(server.read, picture(), data={"timeout_s": "2"})
         server.wait_for(lambda: server.metric("ocr_pages_total") == 1)
         time.sleep(0.5)
         assert not request.done()
