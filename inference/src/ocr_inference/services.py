@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -21,6 +21,7 @@ from ocr_inference.reading.rates import PageRates
 from ocr_inference.reading.reader import Reader
 from ocr_inference.results.outputs import Outputs
 from ocr_inference.results.service import OcrService
+from ocr_inference.results.slots import AnswerSlots
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
@@ -53,6 +54,7 @@ class Services:
     outputs: Outputs
     decoder: Decoder
     jobs: Jobs
+    answers: AnswerSlots = field(default_factory=AnswerSlots)
 
     @property
     def model_name(self) -> str:

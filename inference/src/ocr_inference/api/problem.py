@@ -7,12 +7,15 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from ocr_inference import logs
+from ocr_inference.api.work import client_gone
 from ocr_inference.errors import PublicError
+from ocr_inference.services import services_of
 
 log = logging.getLogger("ocr_inference.http")
 
@@ -63,6 +66,10 @@ def handle_errors(app: FastAPI) -> None:
     async def public(request: Request, error: PublicError) -> JSONResponse:
         note_error(request, error)
         return problem(error)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _error: ClientDisconnect) -> Response:
+        return client_gone(services_of(request))
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:

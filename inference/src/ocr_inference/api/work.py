@@ -4,8 +4,8 @@ stop when they are gone."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,18 +76,34 @@ async def receive_form(
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client closes the connection:
-    `ClientDisconnect`, which `client_gone` is the answer to."""
+    `ClientDisconnect`."""
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_gone(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
+            leaving.result()  # or what is wrong with a body that nobody wanted
             raise ClientDisconnect
         return working.result()
     finally:
         for task in (working, leaving):
             task.cancel()
         await asyncio.wait({working, leaving})
+
+
+async def until_sent() -> AsyncIterator[AsyncExitStack]:
+    """A dependency: what a route enters here is left when its answer was sent, or cannot be."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def hold_answer(held: AsyncExitStack, services: Services, client: str) -> None:
+    """Before an answer that was kept is built: the client has its turn, and a drain waits.
+
+    Raises `PublicError` 429 too_many_answers.
+    """
+    held.enter_context(services.lifecycle.request())
+    await held.enter_async_context(services.answers.take(client))
 
 
 def wants_fresh(request: Request) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -115,24 +115,23 @@ class Jobs:
         return self._replica.seconds_left(record)
 
     async def wait(self, job: str, client: str, seconds: float) -> JobRecord:
-        """The job when its state or progress has changed, at the latest after so many seconds."""
+        """The job when its state or progress has changed, at the latest after so many seconds or
+        when this server ends."""
         before = await self.find(job, client)
-        now = before
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not now.finished and _seen(now) == _seen(before):
-                    await self.next_change(job)
-                    now = await self.find(job, client)
-        return now
+        return await self._wait(before, seconds, lambda now: _seen(now) != _seen(before))
 
     async def wait_finished(self, job: str, client: str, seconds: float) -> JobRecord:
-        """The job when it is finished, at the latest after so many seconds."""
-        now = await self.find(job, client)
+        """The job when it is finished, at the latest as `wait`."""
+        return await self._wait(await self.find(job, client), seconds, lambda _now: False)
+
+    async def _wait(
+        self, now: JobRecord, seconds: float, enough: Callable[[JobRecord], bool]
+    ) -> JobRecord:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not now.finished:
-                    await self.next_change(job)
-                    now = await self.find(job, client)
+                while not (now.finished or self.closing or enough(now)):
+                    await self.next_change(now.id)
+                    now = await self.find(now.id, now.client)
         return now
 
     async def next_change(self, job: str) -> None:
@@ -196,7 +195,7 @@ class Jobs:
                 name=sent.name, size=sent.size, sha256=sent.sha256, page_count=order.page_count
             ),
             pages_total=order.pages,
-            owner="" if self._replica.leaving else self._replica.replica,
+            owner="" if self._replica.leaving else self._replica.id,
             created_at=utc_now(),
             idempotency=name if promise else None,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,7 +18,14 @@ from ocr_inference.api.jobs.submit import accepted_response, submit_job
 from ocr_inference.api.ocr.response import CONTENT
 from ocr_inference.api.ocr.schema import OcrAnswer, form_schema
 from ocr_inference.api.problem import Problem
-from ocr_inference.api.work import ERROR_STATUSES, bearer, client_of
+from ocr_inference.api.work import (
+    ERROR_STATUSES,
+    bearer,
+    client_of,
+    hold_answer,
+    unless_gone,
+    until_sent,
+)
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord
 from ocr_inference.results.form import Output
@@ -36,6 +44,7 @@ _IDEMPOTENCY_KEY = {
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(bearer)])
 
 _Services = Annotated[Services, Depends(services_of)]
+_UntilSent = Annotated[AsyncExitStack, Depends(until_sent)]
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -76,31 +85,35 @@ async def state(
     response_model=OcrAnswer,
     responses={
         200: {"content": CONTENT},
-        **_errors(400, 409, 502, 504),
+        **_errors(400, 409, 429, 502, 504),
     },
 )
 async def result(
     request: Request,
     services: _Services,
+    held: _UntilSent,
     job: str,
     output: Annotated[Output | None, Query(description="Other than the job was sent with.")] = None,
     format: Annotated[Output | None, Query(description="The same as `output`.")] = None,
 ) -> Response:
     """The answer that `POST /ocr` would have given, in any format, until the job expires."""
     record = await services.jobs.find(job, client_of(request, services))
-    return await result_response(request, services, record, output or format)
+    await hold_answer(held, services, record.client)
+    return await unless_gone(request, result_response(request, services, record, output or format))
 
 
 @router.get(
     "/{job}/events",
     summary="A job as it is read",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, **_errors()},
+    responses={200: {"content": {"text/event-stream": {}}}, **_errors(429)},
 )
-async def events(request: Request, services: _Services, job: str) -> Response:
+async def events(request: Request, services: _Services, held: _UntilSent, job: str) -> Response:
     """Server-sent events: `state` with the job, `page` with an entry of the JSON answer's `pages`,
     `done` with the finished job. `Last-Event-ID` goes on where another stream ended."""
     record = await services.jobs.find(job, client_of(request, services))
+    if record.has_result:
+        await hold_answer(held, services, record.client)
     parts = job_events(services.jobs, record, request.headers.get("last-event-id", ""))
     # nginx would collect the events before it passes them on.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -111,11 +124,12 @@ async def events(request: Request, services: _Services, job: str) -> Response:
     "/{job}/pages/{number}/image",
     summary="A page as a picture",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, **_errors(400, 504)},
+    responses={200: {"content": {"image/jpeg": {}}}, **_errors(400, 429, 504)},
 )
 async def page_image(
     request: Request,
     services: _Services,
+    held: _UntilSent,
     job: str,
     number: int,
     side: Annotated[
@@ -127,12 +141,17 @@ async def page_image(
     if not 1 <= number <= record.input.page_count:
         raise PublicError(404, "page_not_found", "The document has no such page.")
     deadline = time.monotonic() + services.settings.sync_timeout_s
-    async with services.jobs.document(record) as document:
-        with services.workspace.file(".jpeg") as out:
-            await services.decoder.preview(
-                record.client, document.path, number, side, out, deadline
-            )
-            body = await asyncio.to_thread(out.read_bytes)
+    await hold_answer(held, services, record.client)
+
+    async def picture() -> bytes:
+        async with services.jobs.document(record) as document:
+            with services.workspace.file(".jpeg") as out:
+                await services.decoder.preview(
+                    record.client, document.path, number, side, out, deadline
+                )
+                return await asyncio.to_thread(out.read_bytes)
+
+    body = await unless_gone(request, picture())
     return Response(
         body, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"}
     )

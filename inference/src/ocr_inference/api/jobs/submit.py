@@ -7,12 +7,11 @@ import time
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
-from starlette.requests import ClientDisconnect
 
 from ocr_inference.api.jobs.results import result_response
 from ocr_inference.api.jobs.schema import job_body, job_links
 from ocr_inference.api.ocr.schema import parse_form
-from ocr_inference.api.work import announced, client_gone, client_of, receive_form, wants_fresh
+from ocr_inference.api.work import announced, client_of, receive_form, unless_gone, wants_fresh
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord
 from ocr_inference.jobs.service import Order
@@ -23,10 +22,7 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 async def submit_job(request: Request, services: Services, wait: float = 0.0) -> Response:
     """202 with the job, or what was read where that takes no longer than `wait` seconds."""
-    try:
-        record = await _submit(request, services)
-    except ClientDisconnect:  # in the upload
-        return client_gone(services)
+    record = await _submit(request, services)
     if wait:
         record = await services.jobs.wait_finished(record.id, record.client, wait)
         if record.has_result or record.error is not None:
@@ -66,14 +62,18 @@ async def _submit(request: Request, services: Services) -> JobRecord:
         services.ocr.check(form, services.settings.job_timeout_s)
         services.reader.check(form.task)
         # What cannot be read at all is said now, and not to whoever asks for the result later.
-        found = await services.decoder.inspect(
-            client,
-            upload.document.path,
-            form.pages,
-            form.dpi,
-            began + services.settings.sync_timeout_s,
-            services.settings.max_pages_async,
+        found = await unless_gone(
+            request,
+            services.decoder.inspect(
+                client,
+                upload.document.path,
+                form.pages,
+                form.dpi,
+                began + services.settings.sync_timeout_s,
+                services.settings.max_pages_async,
+            ),
         )
+        # Not ended half-way: the job would be there, and nobody would know it.
         return await services.jobs.submit(
             Order(
                 client=client,

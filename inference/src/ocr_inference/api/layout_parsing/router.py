@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect
 
 from ocr_inference import logs
 from ocr_inference.api.json_document import (
@@ -26,7 +25,7 @@ from ocr_inference.api.layout_parsing.schema import (
     parse,
 )
 from ocr_inference.api.problem import error_headers, note_error
-from ocr_inference.api.work import ERROR_STATUSES, bearer, client_gone
+from ocr_inference.api.work import ERROR_STATUSES, bearer
 from ocr_inference.engine.registry import tasks_of
 from ocr_inference.errors import PublicError
 from ocr_inference.services import Services, services_of
@@ -80,10 +79,7 @@ async def layout_parsing(
         request.scope["state"]["log_id"] = form.log_id
         return form.wanted(tasks_of(services.settings.model))
 
-    try:
-        reading = await read_json_document(request, services, wanted)
-    except ClientDisconnect:
-        return client_gone(services)
+    reading = await read_json_document(request, services, wanted)
     body = await asyncio.to_thread(answer, reading, _log_id(request))
     return Response(body, media_type="application/json", headers=status_header(reading))
 

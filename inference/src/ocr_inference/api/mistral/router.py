@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from starlette.requests import ClientDisconnect
 
 from ocr_inference.api.json_document import (
     Wanted,
@@ -18,7 +17,7 @@ from ocr_inference.api.json_document import (
 from ocr_inference.api.mistral.answer import answer
 from ocr_inference.api.mistral.schema import OcrRequest, OcrResponse, parse
 from ocr_inference.api.problem import Problem
-from ocr_inference.api.work import ERROR_STATUSES, bearer, client_gone
+from ocr_inference.api.work import ERROR_STATUSES, bearer
 from ocr_inference.services import Services, services_of
 
 router = APIRouter(tags=["clients of others"])
@@ -41,9 +40,6 @@ async def ocr(request: Request, services: Annotated[Services, Depends(services_o
         forms.append(parse(payload))
         return forms[0].wanted()
 
-    try:
-        reading = await read_json_document(request, services, wanted)
-    except ClientDisconnect:
-        return client_gone(services)
+    reading = await read_json_document(request, services, wanted)
     body = await asyncio.to_thread(answer, reading, forms[0], services.model_name)
     return Response(body, media_type="application/json", headers=status_header(reading))

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from starlette.requests import ClientDisconnect
 
 from ocr_inference.api.jobs.prefer import respond_async
 from ocr_inference.api.jobs.schema import Job
@@ -21,7 +20,6 @@ from ocr_inference.api.work import (
     admitted,
     announced,
     bearer,
-    client_gone,
     note_timings,
     receive_form,
     unless_gone,
@@ -54,19 +52,20 @@ async def read_document(
     if (wait := respond_async(request.headers.get("prefer", ""))) is not None:
         return await submit_job(request, services, wait)
     longest_s = services.settings.sync_timeout_s
-    try:
-        with (
-            admitted(request, services) as (client, ticket),
-            services.uploads.reserve(announced(request, services)) as space,
-            services.workspace.file(".upload") as path,
-        ):
-            upload = await receive_form(request, services, path, space, began + longest_s)
-            form = parse_form(upload.fields)
-            services.ocr.check(form, longest_s)
-            # From when it arrived: a drain waits no longer for one whose upload was slow.
-            deadline = began + (form.timeout_s or longest_s)
-            wanted = read_request(form, upload.document, client, deadline, wants_fresh(request))
-            reading = await unless_gone(request, services.reader.read(wanted, ticket))
+    with (
+        admitted(request, services) as (client, ticket),
+        services.uploads.reserve(announced(request, services)) as space,
+        services.workspace.file(".upload") as path,
+    ):
+        upload = await receive_form(request, services, path, space, began + longest_s)
+        form = parse_form(upload.fields)
+        services.ocr.check(form, longest_s)
+        # From when it arrived: a drain waits no longer for one whose upload was slow.
+        deadline = began + (form.timeout_s or longest_s)
+        wanted = read_request(form, upload.document, client, deadline, wants_fresh(request))
+
+        async def answer() -> Response:
+            reading = await services.reader.read(wanted, ticket)
             note_timings(request, reading)
             total_ms = (time.monotonic() - began) * 1000
             answer = await services.ocr.answer(reading, form, services.model_name, total_ms)
@@ -74,6 +73,6 @@ async def read_document(
             written = await services.outputs.write(
                 output, answer, wanted.document, client, deadline
             )
-        return written_response(written, answer.about)
-    except ClientDisconnect:  # in the upload or while its pages were read
-        return client_gone(services)
+            return written_response(written, answer.about)
+
+        return await unless_gone(request, answer())
