@@ -61,7 +61,7 @@ def new(job: str = "1", owner: str = "a", **changes: Any) -> JobRecord:
 class Replica:
     """A host whose jobs do nothing."""
 
-    replica: str
+    id: str
     taken: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     works: bool = True

@@ -140,17 +140,17 @@ def _services(settings: Settings, parts: ReadingParts) -> Services:
     uploads = _upload_space(settings, admission)
     stages = Lifecycle(settings.lame_duck_s, settings.drain_timeout_s)
     jobs = make_jobs(
-        settings,
-        bucket,
-        parts.reader,
-        ocr,
-        parts.workspace,
-        uploads,
-        stages,
-        metrics,
-        lambda: parts.record.model_name,
-        admission.retry_after,
-        lambda: stages.stage is Stage.SERVING and engine.ready > 0,
+        settings=settings,
+        bucket=bucket,
+        reader=parts.reader,
+        ocr=ocr,
+        workspace=parts.workspace,
+        uploads=uploads,
+        lifecycle=stages,
+        metrics=metrics,
+        model=lambda: parts.record.model_name,
+        retry_after=admission.retry_after,
+        can_take=lambda: stages.stage is Stage.SERVING and engine.ready > 0,
     )
     return Services(
         settings=settings,

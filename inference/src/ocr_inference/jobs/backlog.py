@@ -29,7 +29,7 @@ class Backlog:
     def __init__(self, max_bytes: int, retry_after: Callable[[int], int]) -> None:
         """`retry_after` gives the seconds until so many pages are read."""
         self._max_bytes = max_bytes
-        self._retry_after = retry_after
+        self.retry_after = retry_after
         self._waiting: dict[str, Waiting] = {}
 
     @property
@@ -53,7 +53,7 @@ class Backlog:
                 503,
                 "queue_full",
                 f"{len(self._waiting)} jobs are waiting, {len(own)} of them this client's.",
-                retry_after=self._retry_after(self.pages),
+                retry_after=self.retry_after(self.pages),
             )
 
     def put(self, one: Waiting) -> None:
@@ -61,10 +61,6 @@ class Backlog:
 
     def ready(self, job: str) -> None:
         self._waiting[job].ready = True
-
-    def seconds(self, pages: int) -> int:
-        """Until so many pages are read."""
-        return self._retry_after(pages)
 
     def __contains__(self, job: str) -> bool:
         return job in self._waiting

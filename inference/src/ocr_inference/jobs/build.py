@@ -28,6 +28,7 @@ _LOCAL_SHARE = 4
 
 
 def make_jobs(
+    *,
     settings: Settings,
     bucket: Bucket,
     reader: Reader,

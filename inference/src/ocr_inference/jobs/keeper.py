@@ -26,7 +26,7 @@ class Host(Protocol):
     """The replica, as far as the keeper needs it."""
 
     @property
-    def replica(self) -> str: ...
+    def id(self) -> str: ...
 
     def has(self, job: str) -> bool: ...
 
@@ -73,12 +73,12 @@ class Keeper:
         """Before the first job is ours: whose owner has no heartbeat would seem to be nobody's."""
         async with self._introduced:
             if self._beats == 0 and self._ledger.objects.shared:
-                await self._ledger.introduce(self._host.replica)
+                await self._ledger.introduce(self._host.id)
                 self._beats = 1
 
     async def leave(self) -> None:
         self._leaving = True
-        await self._ledger.stop_beating(self._host.replica)
+        await self._ledger.stop_beating(self._host.id)
 
     async def run(self) -> None:
         """For ever; a store that is down is tried again."""
@@ -96,7 +96,7 @@ class Keeper:
         if not self._leaving:
             await self.introduce()
             self._beats += 1
-            await self._ledger.beat(self._host.replica, self._beats)
+            await self._ledger.beat(self._host.id, self._beats)
 
     async def look(self) -> None:
         """Stop what is to be cancelled, and take over the jobs of replicas that are gone."""
@@ -119,7 +119,7 @@ class Keeper:
     def _kept(self, job: str) -> bool:
         """Another replica has the job and lives."""
         owner = self._owners.get(job, "")
-        return owner != self._host.replica and self._heartbeats.lives(owner, self._clock())
+        return owner != self._host.id and self._heartbeats.lives(owner, self._clock())
 
     async def _consider(self, job: str) -> None:
         held = await self._ledger.read(job)
@@ -135,7 +135,7 @@ class Keeper:
         if not self._host.can_take():
             return
         await self.introduce()
-        taken = await self._ledger.claim(held, self._host.replica)
+        taken = await self._ledger.claim(held, self._host.id)
         if taken is not None:
             log.info("job taken over", extra={"job": job})
             self._host.take(taken)

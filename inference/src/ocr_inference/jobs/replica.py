@@ -41,7 +41,7 @@ class Replica:
         in_flight: Callable[[], AbstractContextManager[None]],
         local_bytes: int,
     ) -> None:
-        self.replica = new_id()
+        self.id = new_id()
         self.leaving = False
         self.backlog = backlog
         self.keeper = Keeper(ledger, self, runner.ttl)
@@ -75,7 +75,7 @@ class Replica:
     def seconds_left(self, record: JobRecord) -> int:
         """Until it is read, about."""
         ahead = self.backlog.pages if record.status is JobStatus.QUEUED else 0
-        return self.backlog.seconds(ahead + record.pages_total - record.pages_done)
+        return self.backlog.retry_after(ahead + record.pages_total - record.pages_done)
 
     def own(self, held: Held) -> None:
         """The job, which has its place in the backlog, can be begun."""
