@@ -16,7 +16,7 @@ HEAVY = ("rich.console", "urllib3", "fastapi", "uvicorn", "numpy", "PIL", "boto3
 
 def test_the_engine_child_does_not_wait_for_what_other_commands_import() -> None:
     code = (
-        "import sys, ocr_inference.cli, ocr_inference.command.caches, ocr_inference.engine.spawn\n"
+        "import sys, ocr_inference.cli, ocr_inference.caches, ocr_inference.engine.spawn\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -30,8 +30,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     calls: list[Any] = []
 
-    def note(wish: Any, settings: Any) -> int:
-        calls.append((wish, settings))
+    def note(arguments: Any, settings: Any) -> int:
+        calls.append((arguments, settings))
         return 0
 
     monkeypatch.setattr(read, "read", note)

@@ -10,7 +10,7 @@ from ocr_server import picture
 
 from ocr_inference.command.inputs import Input, find
 from ocr_inference.command.places import PlaceTaken, places, write
-from ocr_inference.command.wish import Refused, Wish, plan
+from ocr_inference.command.plan import ReadArguments, Refused, plan
 
 
 @pytest.fixture
@@ -110,14 +110,14 @@ def test_outputs_that_are_there_are_refused_before_anything_is_read(tree: Path) 
     out = tree / "out"
     out.mkdir()
     (out / "b.txt").touch()
-    wish = Wish((str(tree / "a.pdf"), str(tree / "b.png")), to=out)
+    arguments = ReadArguments((str(tree / "a.pdf"), str(tree / "b.png")), to=out)
     with pytest.raises(Refused, match="--skip-existing"):
-        plan(wish, terminal=False)
-    kept = plan(Wish(wish.names, to=out, skip_existing=True), terminal=False)
-    assert [task.path.name for task in kept.tasks] == ["a.pdf"]
+        plan(arguments, terminal=False)
+    kept = plan(ReadArguments(arguments.names, to=out, skip_existing=True), terminal=False)
+    assert [file.path.name for file in kept.files] == ["a.pdf"]
     assert kept.remarks == ("1 document was left out: read before.",)
-    forced = plan(Wish(wish.names, to=out, force=True), terminal=False)
-    assert len(forced.tasks) == 2
+    forced = plan(ReadArguments(arguments.names, to=out, force=True), terminal=False)
+    assert len(forced.files) == 2
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_what_standard_output_cannot_hold_is_refused(
 ) -> None:
     files = tuple(str(tree / name) for name in ("a.pdf", "b.png")[:count])
     with pytest.raises(Refused, match=words):
-        plan(Wish(files, output=output), terminal=terminal)  # type: ignore[arg-type]
+        plan(ReadArguments(files, output=output), terminal=terminal)  # type: ignore[arg-type]
 
 
 def test_nothing_to_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no document"):
-        plan(Wish((str(tmp_path),)), terminal=False)
+        plan(ReadArguments((str(tmp_path),)), terminal=False)

@@ -29,7 +29,7 @@ EXIT_CONFIGURATION = 2
 def serve() -> None:
     """Serve HTTP. Settings come from the environment (OCR_*)."""
     from ocr_inference import logs
-    from ocr_inference.command.caches import cache_dir
+    from ocr_inference.caches import cache_dir
     from ocr_inference.engine.cpu import cpu_limit
     from ocr_inference.engine.spawn import engine_spawner
     from ocr_inference.scripted_http import split_script
@@ -93,11 +93,13 @@ def read(
         engine_workers=workers,
     )
 
+    from ocr_inference.command.plan import ReadArguments
     from ocr_inference.command.read import read as read_documents
-    from ocr_inference.command.wish import Wish
 
-    wish = Wish(tuple(names), output, to, force, skip_existing, pages, dpi, pdf_mode, verbose)
-    raise typer.Exit(read_documents(wish, settings))
+    arguments = ReadArguments(
+        tuple(names), output, to, force, skip_existing, pages, dpi, pdf_mode, verbose
+    )
+    raise typer.Exit(read_documents(arguments, settings))
 
 
 @app.command()
@@ -127,11 +129,11 @@ def bench(
         raise typer.BadParameter("numbers from 1, as in 1,2,4", param_hint="--concurrency")
     settings = _settings(**_model(model))
 
-    from ocr_inference.command.bench import BenchWish
+    from ocr_inference.command.bench import BenchArguments
     from ocr_inference.command.bench import bench as measure
 
-    wish = BenchWish(tuple(names or ()), numbers, seconds, url, key, as_json, verbose)
-    raise typer.Exit(measure(wish, settings))
+    arguments = BenchArguments(tuple(names or ()), numbers, seconds, url, key, as_json, verbose)
+    raise typer.Exit(measure(arguments, settings))
 
 
 @app.command()

@@ -17,8 +17,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from ocr_inference.caches import cache_dir
 from ocr_inference.command.bench_targets import Here, ReadFailed, Target, There, machine
-from ocr_inference.command.caches import cache_dir
 from ocr_inference.command.inputs import find
 from ocr_inference.command.report import say
 from ocr_inference.command.room import EngineFailed
@@ -35,7 +35,7 @@ EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
-class BenchWish:
+class BenchArguments:
     """`seconds` for each concurrency; `url` and `key` are those of a running server."""
 
     names: tuple[str, ...]
@@ -62,47 +62,47 @@ class Measured:
     p99_ms: float
 
 
-def bench(wish: BenchWish, settings: Settings) -> int:
+def bench(arguments: BenchArguments, settings: Settings) -> int:
     """Measure and print a table, or JSON; returns the exit code."""
     settings = settings.model_copy(update={"cache_dir": cache_dir(settings)})
-    with own_streams(wish.verbose) as (out, err), tempfile.TemporaryDirectory() as folder:
-        files = [document.path for document in find(wish.names).inputs]
-        if wish.names and not files:
+    with own_streams(arguments.verbose) as (out, err), tempfile.TemporaryDirectory() as folder:
+        files = [document.path for document in find(arguments.names).inputs]
+        if arguments.names and not files:
             say(err, "There is nothing to measure with: no document was found.")
             return EXIT_NOTHING_DONE
         if not files:
             files = [Path(folder) / "sample.png"]
             write_sample(files[0])
         try:
-            if wish.url is None:
+            if arguments.url is None:
                 resolve_version(settings.model, settings.model_version)
-            about, results = asyncio.run(_measure_all(wish, settings, files, err))
+            about, results = asyncio.run(_measure_all(arguments, settings, files, err))
         except (EngineFailed, EngineError, ReadFailed) as error:
             say(err, str(error))
             return EXIT_NOTHING_DONE
         except KeyboardInterrupt:
             say(err, "Interrupted.")
             return EXIT_INTERRUPTED
-        _print(wish, about, results, out)
+        _print(arguments, about, results, out)
         return EXIT_FAILED if any(result.failed for result in results) else EXIT_OK
 
 
 async def _measure_all(
-    wish: BenchWish, settings: Settings, files: Sequence[Path], err: TextIO
+    arguments: BenchArguments, settings: Settings, files: Sequence[Path], err: TextIO
 ) -> tuple[dict[str, Any], list[Measured]]:
     results = []
     about: dict[str, Any] = {}
-    for concurrency in wish.concurrency:
+    for concurrency in arguments.concurrency:
         target: AbstractAsyncContextManager[Target]
-        if wish.url is None:
+        if arguments.url is None:
             target = Here(settings, concurrency)
         else:
-            target = There(wish.url, wish.key, concurrency)
+            target = There(arguments.url, arguments.key, concurrency)
         async with target as reads:
-            say(err, f"measuring {wish.seconds:g} s with {concurrency} at a time")
+            say(err, f"measuring {arguments.seconds:g} s with {concurrency} at a time")
             # What is made at first use is not measured: one for each engine.
             await asyncio.gather(*(reads.read(files[0]) for _ in range(concurrency)))
-            results.append(await measure(reads.read, files, concurrency, wish.seconds))
+            results.append(await measure(reads.read, files, concurrency, arguments.seconds))
             about = {**machine(), **await reads.about()}
     return about, results
 
@@ -153,9 +153,9 @@ def percentile(times: Sequence[float], share: float) -> float:
 
 
 def _print(
-    wish: BenchWish, about: dict[str, Any], results: Sequence[Measured], out: BinaryIO
+    arguments: BenchArguments, about: dict[str, Any], results: Sequence[Measured], out: BinaryIO
 ) -> None:
-    if wish.as_json:
+    if arguments.as_json:
         body = {
             "machine": about,
             "results": [

@@ -20,8 +20,9 @@ from ocr_inference.command.room import CLIENT, EngineFailed, Room, reading_room
 from ocr_inference.engine.cgroup import memory_limit
 from ocr_inference.engine.cpu import cpu_limit
 from ocr_inference.errors import PublicError
-from ocr_inference.reading.request import Document, ReadRequest, Watcher
+from ocr_inference.reading.request import ReadRequest, Watcher
 from ocr_inference.settings import Settings
+from ocr_inference.sources.file import Document
 from ocr_inference.version import VERSION
 
 _HOUR_S = 3600.0

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ocr_inference.command.places import PlaceTaken, write
+from ocr_inference.command.plan import PlannedFile, ReadArguments
 from ocr_inference.command.report import Failure
 from ocr_inference.command.room import CLIENT, Room
-from ocr_inference.command.wish import Task, Wish
 from ocr_inference.engine.decoder import Inspection
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Page
-from ocr_inference.reading.request import Document, ReadRequest, Watcher
+from ocr_inference.reading.request import ReadRequest, Watcher
 from ocr_inference.results.answer import Answer, about_reading
 from ocr_inference.settings import Settings
+from ocr_inference.sources.file import Document
 
 _DAY_S = 86_400.0
 """For one document; what hangs is known by the time that other pages take."""
@@ -42,19 +43,19 @@ class DocumentReader:
 
     def __init__(
         self,
-        wish: Wish,
+        arguments: ReadArguments,
         settings: Settings,
         room: Room,
         found: Callable[[int], None],
         page: Callable[[], None],
     ) -> None:
-        self._wish = wish
+        self._arguments = arguments
         self._settings = settings
         self._room = room
         self._found = found
         self._page = page
 
-    async def read(self, task: Task) -> Done:
+    async def read(self, planned: PlannedFile) -> Done:
         """Never raises for what is wrong with this document."""
         failures: list[Failure] = []
 
@@ -64,31 +65,31 @@ class DocumentReader:
         def page(read: Page) -> None:
             self._page()
             if read.error is not None:
-                failures.append(Failure(task.path, read.number, read.error))
+                failures.append(Failure(planned.path, read.number, read.error))
 
         try:
-            return await self._read(task, Watcher(found, page), failures)
+            return await self._read(planned, Watcher(found, page), failures)
         except PublicError as error:
             # Where every page failed, each has said so.
             if not failures:
-                failures.append(Failure(task.path, None, str(error)))
+                failures.append(Failure(planned.path, None, str(error)))
         except (OSError, PlaceTaken) as error:
-            failures.append(Failure(task.path, None, str(error)))
+            failures.append(Failure(planned.path, None, str(error)))
         failures.sort(key=lambda failure: failure.page or 0)
-        return Done(task.path, 0, False, None, tuple(failures))
+        return Done(planned.path, 0, False, None, tuple(failures))
 
-    async def _read(self, task: Task, watcher: Watcher, failures: list[Failure]) -> Done:
+    async def _read(self, planned: PlannedFile, watcher: Watcher, failures: list[Failure]) -> Done:
         began = time.monotonic()
-        with task.path.open("rb"):  # a sentence of ours is better than a decoder's
-            size = task.path.stat().st_size
-        document = Document(task.path, task.path.name, size, sha256="")
+        with planned.path.open("rb"):  # a sentence of ours is better than a decoder's
+            size = planned.path.stat().st_size
+        document = Document(planned.path, planned.path.name, size, sha256="")
         request = ReadRequest(
             CLIENT,
             document,
             began + _DAY_S,
-            pages=self._wish.pages,
-            dpi=self._wish.dpi,
-            pdf_mode=self._wish.pdf_mode,
+            pages=self._arguments.pages,
+            dpi=self._arguments.dpi,
+            pdf_mode=self._arguments.pdf_mode,
             # Its checksum is not known, which is what pages are remembered by.
             fresh=True,
         )
@@ -99,13 +100,13 @@ class DocumentReader:
         )
         # Those that the engine was loaded with, for the formats that name them.
         about["languages"] = list(self._settings.languages)
-        answer = Answer({"file": str(task.path), **about}, reading.pages, _INCLUDE)
+        answer = Answer({"file": str(planned.path), **about}, reading.pages, _INCLUDE)
         written = await self._room.parts.outputs.write(
-            self._wish.output, answer, document, CLIENT, request.deadline
+            self._arguments.output, answer, document, CLIENT, request.deadline
         )
-        if task.place is not None:
-            await asyncio.to_thread(write, task.place, written.content, self._wish.force)
+        if planned.place is not None:
+            await asyncio.to_thread(write, planned.place, written.content, self._arguments.force)
         failures.sort(key=lambda failure: failure.page or 0)
-        body = written.content if task.place is None else None
+        body = written.content if planned.place is None else None
         pages = sum(page.error is None for page in reading.pages)
-        return Done(task.path, pages, True, body, tuple(failures))
+        return Done(planned.path, pages, True, body, tuple(failures))

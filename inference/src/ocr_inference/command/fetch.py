@@ -16,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from ocr_inference.command.caches import cache_dir
+from ocr_inference.caches import cache_dir
 from ocr_inference.command.report import say
 from ocr_inference.engine.paddle_weights import PIPELINES
 from ocr_inference.settings import Settings

@@ -15,13 +15,13 @@ from typing import Any, BinaryIO, TextIO
 
 from rich.progress import Progress, TaskID
 
-from ocr_inference.command.caches import cache_dir
+from ocr_inference.caches import cache_dir
 from ocr_inference.command.document import DocumentReader, Done
 from ocr_inference.command.places import PlaceTaken, copy
+from ocr_inference.command.plan import PlannedFile, ReadArguments, Refused, plan
 from ocr_inference.command.report import Failure, progress, say, tell_failures
 from ocr_inference.command.room import EngineFailed, reading_room
 from ocr_inference.command.streams import own_streams
-from ocr_inference.command.wish import Refused, Task, Wish, plan
 from ocr_inference.engine.base import EngineError
 from ocr_inference.engine.cpu import cpu_limit, cpu_threads
 from ocr_inference.engine.registry import resolve_version
@@ -35,32 +35,32 @@ EXIT_NOTHING_DONE = 2
 EXIT_INTERRUPTED = 130
 
 
-def read(wish: Wish, settings: Settings) -> int:
-    """Read what `wish` names with the model of `settings`; returns the exit code."""
-    with own_streams(wish.verbose) as (out, err):
+def read(arguments: ReadArguments, settings: Settings) -> int:
+    """Read what `arguments` name with the model of `settings`; returns the exit code."""
+    with own_streams(arguments.verbose) as (out, err):
         try:
-            planned = plan(wish, terminal=out.isatty())
+            planned = plan(arguments, terminal=out.isatty())
         except (Refused, PlaceTaken) as error:
             say(err, str(error))
             return EXIT_NOTHING_DONE
         for sentence in planned.remarks:
             say(err, sentence)
         missing = [Failure(Path(name), None, "There is no such file.") for name in planned.missing]
-        return _Run(wish, settings, out, err, missing).run(planned.tasks)
+        return _Run(arguments, settings, out, err, missing).run(planned.files)
 
 
 class _Run:
-    """From the tasks to the output, in order."""
+    """From the files to the output, in order."""
 
     def __init__(
         self,
-        wish: Wish,
+        arguments: ReadArguments,
         settings: Settings,
         out: BinaryIO,
         err: TextIO,
         failures: Sequence[Failure],
     ) -> None:
-        self._wish = wish
+        self._arguments = arguments
         self._settings = settings.model_copy(update={"cache_dir": cache_dir(settings)})
         self._out = out
         self._err = err
@@ -68,13 +68,13 @@ class _Run:
         self._pages_found = self._pages_read = self._documents = 0
         self._named = False
 
-    def run(self, tasks: Sequence[Task]) -> int:
-        self._named = len(tasks) > 1
+    def run(self, files: Sequence[PlannedFile]) -> int:
+        self._named = len(files) > 1
         code = EXIT_OK
         try:
             resolve_version(self._settings.model, self._settings.model_version)
-            if tasks:
-                asyncio.run(self._read(tasks))
+            if files:
+                asyncio.run(self._read(files))
         except (EngineFailed, EngineError) as error:
             say(self._err, f"{self._settings.model} cannot be loaded: {error}")
             code = EXIT_NOTHING_DONE
@@ -84,13 +84,13 @@ class _Run:
             code = EXIT_INTERRUPTED
         tell_failures(self._err, self._failures)
         if code == EXIT_INTERRUPTED:
-            say(self._err, f"Interrupted: {self._documents} of {len(tasks)} documents were read.")
-        elif code == EXIT_OK and (self._failures or self._wish.to is not None):
+            say(self._err, f"Interrupted: {self._documents} of {len(files)} documents were read.")
+        elif code == EXIT_OK and (self._failures or self._arguments.to is not None):
             what = f"{self._pages_read} pages of {self._documents} documents were read"
             say(self._err, f"{what}, {len(self._failures)} failed.")
         return code or (EXIT_FAILED if self._failures else EXIT_OK)
 
-    async def _read(self, tasks: Sequence[Task]) -> None:
+    async def _read(self, files: Sequence[PlannedFile]) -> None:
         me = asyncio.current_task()
         assert me is not None  # noqa: S101 - for the type checker
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
@@ -98,7 +98,7 @@ class _Run:
             shown = bar.add_task("reading", total=None)
             async with reading_room(self._settings, lambda: self._pages_found) as room:
                 reader = DocumentReader(
-                    self._wish,
+                    self._arguments,
                     self._settings,
                     room,
                     found=lambda pages: self._found(bar, shown, pages),
@@ -106,7 +106,7 @@ class _Run:
                 )
                 failed = asyncio.ensure_future(room.fail())
                 try:
-                    await self._in_order(reader, deque(tasks), failed)
+                    await self._in_order(reader, deque(files), failed)
                 finally:
                     failed.cancel()
 
@@ -115,7 +115,7 @@ class _Run:
         bar.update(shown, total=self._pages_found)
 
     async def _in_order(
-        self, reader: DocumentReader, waiting: deque[Task], failed: asyncio.Future[None]
+        self, reader: DocumentReader, waiting: deque[PlannedFile], failed: asyncio.Future[None]
     ) -> None:
         """Some documents are begun before those in front of them are done: no core is to wait for
         the last page of one."""
@@ -146,7 +146,7 @@ class _Run:
         self._pages_read += done.pages
         if done.body is None:
             return
-        if self._named and self._wish.output != "json":
+        if self._named and self._arguments.output != "json":
             self._out.write(f"==> {done.path} <==\n".encode())
         copy(done.body, self._out)
         if isinstance(done.body, bytes) and not done.body.endswith(b"\n"):

@@ -17,7 +17,7 @@ _SEVERAL = frozenset(("json", "text", "markdown"))
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReadArguments:
     names: tuple[str, ...]
     output: Output = "text"
     to: Path | None = None
@@ -30,7 +30,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PlannedFile:
     """One document, and the file that its output goes to; None for standard output."""
 
     path: Path
@@ -39,7 +39,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    tasks: tuple[Task, ...]
+    files: tuple[PlannedFile, ...]
     missing: tuple[str, ...]
     remarks: tuple[str, ...]
 
@@ -48,35 +48,35 @@ class Refused(Exception):
     """Nothing is begun; the sentence says why."""
 
 
-def plan(wish: Wish, terminal: bool) -> Plan:
+def plan(arguments: ReadArguments, terminal: bool) -> Plan:
     """Raises `Refused`, `PlaceTaken`. `terminal`: standard output is one."""
-    found = find(wish.names, wish.to)
+    found = find(arguments.names, arguments.to)
     inputs = found.inputs
     if not inputs and not found.missing:
         raise Refused("There is nothing to read: no document was found.")
     remarks = []
     if found.skipped:
         remarks.append(f"{_count(found.skipped, 'file')} left out: no documents.")
-    if wish.to is None:
-        if wish.output not in _SEVERAL and len(inputs) > 1:
-            raise Refused(f"Several documents as {wish.output} need a folder: --to FOLDER.")
-        if wish.output == "pdf" and terminal:
+    if arguments.to is None:
+        if arguments.output not in _SEVERAL and len(inputs) > 1:
+            raise Refused(f"Several documents as {arguments.output} need a folder: --to FOLDER.")
+        if arguments.output == "pdf" and terminal:
             raise Refused("A PDF is not for a terminal: use --to FOLDER, or redirect it to a file.")
-        tasks = [Task(document.path, None) for document in inputs]
-        return Plan(tuple(tasks), found.missing, tuple(remarks))
-    where = places(inputs, wish.to, SUFFIXES[wish.output])
+        files = [PlannedFile(document.path, None) for document in inputs]
+        return Plan(tuple(files), found.missing, tuple(remarks))
+    where = places(inputs, arguments.to, SUFFIXES[arguments.output])
     there = {place for place in where.values() if os.path.lexists(place)}
-    if there and not wish.force and not wish.skip_existing:
+    if there and not arguments.force and not arguments.skip_existing:
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
         raise Refused(
             f"{min(there)}{more} there already: --force writes over what is there, "
             "--skip-existing leaves it as it is."
         )
-    if there and wish.skip_existing:
+    if there and arguments.skip_existing:
         remarks.append(f"{_count(len(there), 'document')} left out: read before.")
         where = {path: place for path, place in where.items() if place not in there}
-    tasks = [Task(path, place) for path, place in where.items()]
-    return Plan(tuple(tasks), found.missing, tuple(remarks))
+    files = [PlannedFile(path, place) for path, place in where.items()]
+    return Plan(tuple(files), found.missing, tuple(remarks))
 
 
 def _count(number: int, what: str) -> str:
