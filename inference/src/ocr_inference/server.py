@@ -24,7 +24,7 @@ from ocr_inference.folders import Folders
 from ocr_inference.gpu import GpuMetrics
 from ocr_inference.http_protocol import connection_limit, limited_protocol
 from ocr_inference.jobs.build import make_jobs
-from ocr_inference.lifecycle import Lifecycle, Stage
+from ocr_inference.lifecycle import Lifecycle
 from ocr_inference.parts import ReadingParts, Start, make_reading_parts
 from ocr_inference.reading.admission import Admission
 from ocr_inference.results.service import OcrService
@@ -150,9 +150,9 @@ def _services(settings: Settings, parts: ReadingParts) -> Services:
         metrics=metrics,
         model=lambda: parts.record.model_name,
         retry_after=admission.retry_after,
-        can_take=lambda: stages.stage is Stage.SERVING and engine.ready > 0,
+        can_take=lambda: services.not_ready_reason() is None,
     )
-    return Services(
+    services = Services(
         settings=settings,
         record=parts.record,
         engine=engine,
@@ -174,6 +174,7 @@ def _services(settings: Settings, parts: ReadingParts) -> Services:
         decoder=parts.decoder,
         jobs=jobs,
     )
+    return services
 
 
 def _upload_space(settings: Settings, admission: Admission) -> UploadSpace:
