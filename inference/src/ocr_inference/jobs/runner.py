@@ -21,10 +21,11 @@ from ocr_inference.jobs.store import Changed
 from ocr_inference.metrics import Metrics
 from ocr_inference.reading.admission import Admission
 from ocr_inference.reading.reader import Reader
-from ocr_inference.reading.request import Document, Reading, ReadRequest, Watcher
+from ocr_inference.reading.request import Reading, ReadRequest, Watcher
 from ocr_inference.results.answer import Answer
 from ocr_inference.results.service import OcrService, read_request
 from ocr_inference.sinks.base import StoreFailed
+from ocr_inference.sources.file import Document
 from ocr_inference.sources.space import UploadSpace
 from ocr_inference.workspace import Workspace
 

@@ -27,9 +27,9 @@ from ocr_inference.jobs.replica import Replica
 from ocr_inference.jobs.result import JobResult
 from ocr_inference.jobs.runner import Runner
 from ocr_inference.jobs.store import Changed, Storage
-from ocr_inference.reading.request import Document
 from ocr_inference.results.form import OcrForm
 from ocr_inference.sinks.base import StoreFailed
+from ocr_inference.sources.file import Document
 
 POLL_S = 1.0
 """How often a job that runs elsewhere is looked at for a client that waits."""

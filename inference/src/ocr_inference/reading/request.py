@@ -10,7 +10,7 @@ from uuid import uuid4
 from ocr_inference.engine.decoder import Inspection
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Page, PdfMode, Task
-from ocr_inference.sources.file import Document as Document
+from ocr_inference.sources.file import Document
 
 
 @dataclass(frozen=True, slots=True)

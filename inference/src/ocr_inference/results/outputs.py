@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
@@ -22,9 +21,10 @@ from ocr_inference.pipeline.magic import HEAD_BYTES, PDF, media_type_of
 from ocr_inference.pipeline.page import Page
 from ocr_inference.pipeline.plain import Origin
 from ocr_inference.pipeline.text_layer import write_layers
-from ocr_inference.reading.request import Document
 from ocr_inference.results.answer import Answer
 from ocr_inference.results.form import Output
+from ocr_inference.sources.file import Document
+from ocr_inference.version import VERSION
 from ocr_inference.workspace import Workspace
 
 OUTPUT_MEDIA_TYPES: dict[Output, str] = {
@@ -136,6 +136,6 @@ def _origin(answer: Answer, name: str) -> Origin:
     languages = answer.about["languages"]
     return Origin(
         file_name=name,
-        software=f"ocr-inference {version('ocr-inference')} ({answer.about['model']})",
+        software=f"ocr-inference {VERSION} ({answer.about['model']})",
         language=languages[0] if len(languages) == 1 else "",
     )

@@ -9,12 +9,13 @@ from typing import Any
 
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
-from ocr_inference.reading.request import Document, Reading, ReadRequest
+from ocr_inference.reading.request import Reading, ReadRequest
 from ocr_inference.results.answer import Answer, about_reading, document
 from ocr_inference.results.form import OcrForm
 from ocr_inference.sinks.base import StoreFailed
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
+from ocr_inference.sources.file import Document
 
 
 def read_request(

@@ -14,10 +14,10 @@ from ocr_inference.api.ocr.accept import accepted
 from ocr_inference.api.ocr.response import written_response
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord, JobStatus
-from ocr_inference.reading.request import Document
 from ocr_inference.results.answer import Answer
 from ocr_inference.results.form import Output
 from ocr_inference.services import Services
+from ocr_inference.sources.file import Document
 
 _FROM_DOCUMENT = frozenset(("pdf",))
 """The formats that need what was sent."""
