@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
+from processes import kept_waiting
 from vlm_stub import vlm_stub
 
 _START_S = 60.0
@@ -68,11 +68,11 @@ def _process(target: Any, *arguments: Any) -> Iterator[Connection]:
 
 def _probe(pipe: Connection, port: int, routes: Sequence[str], every_s: float) -> None:
     probing = Probing()
-    waited = _waited()
+    waited = kept_waiting()
     while True:
         for route in routes:
             if pipe.poll(every_s):
-                probing.kept_waiting_s = _waited() - waited
+                probing.kept_waiting_s = kept_waiting() - waited
                 pipe.send(probing)
                 return
             began = time.perf_counter()
@@ -93,10 +93,6 @@ def _status(port: int, route: str) -> int:
         return 0
     finally:
         connection.close()
-
-
-def _waited() -> float:
-    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
 
 
 def _serve_stub(pipe: Connection, latency_s: float) -> None:

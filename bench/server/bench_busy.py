@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from bench.server.apart import Probing, probed
 from bench.server.load import closed_loop, form, open_loop, over_and_over, percentile
-from bench.server.machine import MIB, MemoryCurve, memory_watched, settle, two_cores
+from bench.server.machine import settle, two_cores
 from bench.server.report import Bar, at_most, finish, show, sized
 from ocr_server import running_server
 from pages import LETTER, tessdata
+from processes import MIB, MemoryCurve, memory_watched
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from bench.server.bare import DPI, LIMITS, RawImage, bare_pool
 from bench.server.load import Load, closed_loop, form
-from bench.server.machine import MemoryCurve, memory_watched, settle, two_cores
+from bench.server.machine import settle, two_cores
 from bench.server.prints import as_pdf, scans
 from bench.server.report import at_most, finish, show, sized
 from ocr_server import running_server
 from pages import LETTER, tessdata
+from processes import MemoryCurve, memory_watched
 
 from ocr_inference.pipeline.decode import render
 

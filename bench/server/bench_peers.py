@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from bench.server.load import Load, closed_loop, over_and_over, percentile
-from bench.server.machine import memory_watched, settle, two_cores
+from bench.server.machine import settle, two_cores
 from bench.server.peers import Peer, our_paddle, ours, paddlex, rapidocr_api
 from bench.server.report import Bar, at_least, at_most, finish, show, sized
 from cer import cer
 from pages import LETTER, REPORT, truth
 from PIL import Image
+from processes import memory_watched
 from pypdfium2 import PdfDocument
 
 from ocr_inference.engine import pp_ocr

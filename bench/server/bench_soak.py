@@ -22,10 +22,11 @@ import psutil
 import pytest
 from bench.server.apart import probed
 from bench.server.load import Post, closed_loop, form, percentile
-from bench.server.machine import MemoryCurve, memory_watched, processes, settle, two_cores
+from bench.server.machine import settle, two_cores
 from bench.server.report import at_most, finish, show, sized
 from mutations import mutated, valid_documents
 from ocr_server import OcrServer, pdf, picture, running_server
+from processes import MemoryCurve, family, memory_watched
 
 pytestmark = pytest.mark.timeout(7200)
 
@@ -99,7 +100,7 @@ def test_soak(tmp_path: Path) -> None:
 def descriptors(pid: int) -> int:
     """Open files and sockets of the server's processes."""
     total = 0
-    for process in processes(pid):
+    for process in family(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             total += process.num_fds()
     return total

@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import yaml
 from bench.server.load import Post, form
-from bench.server.machine import MIB, resident
 from cached_env import ROOT, cached_python
 from ocr_server import free_port, start_server
 from paddle_env import PADDLE, environment, paddle_python, tiny_models
+from processes import MIB, resident
 
 PATIENCE_S = 180.0
 ASK_EVERY_S = 0.05
@@ -157,7 +157,7 @@ def _answering(
                 assert time.monotonic() < started.at + PATIENCE_S, f"{name} never answers:\n{log}"
                 time.sleep(ASK_EVERY_S)
         cold_s = time.monotonic() - started.at
-        memory = resident(process.pid) / MIB
+        memory = sum(resident(process.pid)) / MIB
         yield Peer(name, started.url, process.pid, cold_s, memory, posts, text)
     finally:
         if process.poll() is None:

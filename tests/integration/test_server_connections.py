@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from ocr_server import OcrServer, kept_waiting, picture, running_server
-from processes import memory
+from ocr_server import OcrServer, picture, running_server
+from processes import kept_waiting, memory
 
 HALF_A_HEADER = b"POST /ocr HTTP/1.1\r\nHost: x\r\nContent-Le"
 

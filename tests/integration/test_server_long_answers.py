@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from ocr_server import kept_waiting, pdf, running_server
+from ocr_server import pdf, running_server
+from processes import kept_waiting
 
 PAGES, LINES = 300, 60
 

@@ -215,11 +215,6 @@ def pdf(pages: int, side: int = 100) -> bytes:
     return buffer.getvalue()
 
 
-def kept_waiting(pid: int) -> float:
-    """Seconds that a process's main thread was ready to run and others had the cores."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-
-
 def _answers(server: OcrServer) -> bool:
     assert server.process.poll() is None, server.log
     try:
