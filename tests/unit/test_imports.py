@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,40 @@ def test_the_two_packages_know_each_other_only_through_the_contract() -> None:
         assert not {name for name in imports(path) if name.startswith("ocr_inference")}, path
     for path in INFERENCE.rglob("*.py"):
         assert not {name for name in imports(path) if name.startswith("ocr_operator")}, path
+
+
+ROW = re.compile(r"^\| `inference/…/(\w+)` \|.*\| ([\w, ]*)\|$", re.MULTILINE)
+ROOMS = {
+    room: {name.strip() for name in names.split(",") if name.strip()}
+    for room, names in ROW.findall((ROOT / "docs" / "architecture.md").read_text("utf-8"))
+}
+TOGETHER = {"__main__", "app", "cli", "parts", "server", "services"}
+"""The files that put the rooms together; those beside them are for all."""
+
+
+def own_imports(path: Path) -> set[str]:
+    """The folders and files of the server's package that are imported from it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "ocr_inference":
+            found.update(alias.name for alias in node.names)
+    return found | {name.split(".")[1] for name in imports(path) if "ocr_inference." in name}
+
+
+def test_the_documentation_has_every_room_of_the_server() -> None:
+    assert set(ROOMS) == {path.parent.name for path in INFERENCE.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_of_the_server_imports_what_the_documentation_says(room: str) -> None:
+    found = set().union(*(own_imports(path) for path in (INFERENCE / room).rglob("*.py")))
+    assert found & (set(ROOMS) | TOGETHER) - {room} == ROOMS[room]
+
+
+def test_what_is_for_all_rooms_of_the_server_imports_the_page_model_at_most() -> None:
+    for path in INFERENCE.glob("*.py"):
+        if path.stem not in TOGETHER:
+            assert own_imports(path) & (set(ROOMS) | TOGETHER) <= {"pipeline"}, path
 
 
 @pytest.mark.parametrize("name", ["operator/__init__.py", "operator/operator.py"])
