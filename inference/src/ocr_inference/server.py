@@ -33,7 +33,7 @@ from ocr_inference.settings import Settings
 from ocr_inference.sinks.bucket import Bucket
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
-from ocr_inference.sources.space import UploadSpace, upload_budget
+from ocr_inference.sources.space import MAX_REST_BYTES, UploadSpace, upload_budget
 from ocr_inference.sources.url import UrlFetcher
 from ocr_inference.version import VERSION
 from ocr_inference.workspace import Workspace
@@ -179,7 +179,8 @@ def _services(settings: Settings, parts: ReadingParts) -> Services:
 
 def _upload_space(settings: Settings, admission: Admission) -> UploadSpace:
     free = shutil.disk_usage(settings.temp_dir).free
-    budget = upload_budget(settings.queue_max_bytes, settings.max_upload_bytes, free)
+    largest = settings.max_upload_bytes + MAX_REST_BYTES
+    budget = upload_budget(settings.queue_max_bytes, largest, free)
     return UploadSpace(budget, admission.retry_after)
 
 

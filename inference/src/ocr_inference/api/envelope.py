@@ -21,7 +21,7 @@ from ocr_inference import logs
 from ocr_inference.errors import PublicError
 from ocr_inference.lifecycle import Lifecycle, Stage
 from ocr_inference.metrics import Metrics
-from ocr_inference.sources.json_body import MAX_REST_BYTES
+from ocr_inference.sources.space import MAX_REST_BYTES
 
 log = logging.getLogger("ocr_inference.http")
 
@@ -37,7 +37,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """`max_bytes` is what a document may have; in JSON it is base64 and has others beside it."""
+    """`max_bytes` is what a document may have. In a body it has others beside it, and in JSON it is
+    base64."""
 
     max_bytes: int
     total_s: float
@@ -45,9 +46,8 @@ class BodyLimits:
 
     def of(self, content_type: bytes) -> int:
         """Bytes of a body of this type."""
-        if b"json" in content_type.lower():
-            return self.max_bytes * 4 // 3 + MAX_REST_BYTES
-        return self.max_bytes
+        json = b"json" in content_type.lower()
+        return (self.max_bytes * 4 // 3 if json else self.max_bytes) + MAX_REST_BYTES
 
 
 @dataclass(slots=True)

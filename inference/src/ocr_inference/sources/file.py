@@ -8,13 +8,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ocr_inference.errors import writing
+from ocr_inference.errors import PublicError, writing
 
 NAME = "document"
 """What a document without a name is called."""
 
 WRITE_BYTES = 1024 * 1024
 """Written and hashed in a thread in pieces of this size, so that a disk never stops the loop."""
+
+
+def too_large(limit: int) -> PublicError:
+    return PublicError(413, "file_too_large", f"The document exceeds {limit} bytes.", limit=limit)
 
 
 @dataclass(frozen=True, slots=True)

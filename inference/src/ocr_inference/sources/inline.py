@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from ocr_inference.errors import PublicError
-from ocr_inference.sources.file import NAME, Document, DocumentFile
+from ocr_inference.sources.file import NAME, Document, DocumentFile, too_large
 
 _PREFIX = re.compile(rb"data:[^,]{0,256};base64,", re.IGNORECASE)
 _LONGEST_PREFIX = 512
@@ -61,12 +61,7 @@ class InlineFile(DocumentFile):
             raise _invalid() from None
         self._padded = text.endswith(b"=")
         if self.size + len(data) > self._limit:
-            raise PublicError(
-                413,
-                "file_too_large",
-                f"The document exceeds {self._limit} bytes.",
-                limit=self._limit,
-            )
+            raise too_large(self._limit)
         super().write(data)
 
 

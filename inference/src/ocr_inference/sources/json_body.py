@@ -18,9 +18,7 @@ import pydantic_core
 from ocr_inference.errors import PublicError
 from ocr_inference.sources.file import WRITE_BYTES, Document
 from ocr_inference.sources.inline import InlineFile
-
-MAX_REST_BYTES = 256 * 1024
-"""Of everything but the document."""
+from ocr_inference.sources.space import MAX_REST_BYTES
 
 INLINE_FROM = 64 * 1024
 """A string longer than this many bytes can only be the document."""

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 
 from ocr_inference.errors import PublicError
 
+MAX_REST_BYTES = 256 * 1024
+"""What a body may have beside its document: fields, and what surrounds them."""
+
 
 class UploadSpace:
     """`retry_after` gives the seconds until a refused client should come back."""

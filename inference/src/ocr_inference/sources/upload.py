@@ -18,7 +18,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ocr_inference.errors import PublicError
 from ocr_inference.sources.document import Fetch, named_document
-from ocr_inference.sources.file import NAME, WRITE_BYTES, Document, DocumentFile
+from ocr_inference.sources.file import NAME, WRITE_BYTES, Document, DocumentFile, too_large
 from ocr_inference.sources.inline import InlineFile
 
 FILE, URL = "file", "image_url"
@@ -54,13 +54,13 @@ async def receive_upload(
     content_type: str, body: AsyncIterator[bytes], path: Path, limit: int, fetch: Fetch
 ) -> Upload:
     """Read the whole body. The document goes to `path`, from the part called `file` or from what
-    `image_url` says: a `data:` URL with at most `limit` bytes, or a URL to `fetch` it from. The
+    `image_url` says: a `data:` URL, or a URL to `fetch` it from. It has at most `limit` bytes. The
     other parts are fields.
 
     Raises `PublicError` for a body that is no such form (400, 413, 415, 422), 503 storage_full, and
     what `fetch` raises.
     """
-    receiver = _Receiver(_boundary(content_type))
+    receiver = _Receiver(_boundary(content_type), limit)
     with ExitStack() as stack:
         file: DocumentFile | None = None
 
@@ -109,7 +109,7 @@ def _boundary(content_type: str) -> bytes:
 class _Receiver:
     """Sorts what the parser finds: the document's bytes or text aside, fields as text."""
 
-    def __init__(self, boundary: bytes) -> None:
+    def __init__(self, boundary: bytes, limit: int) -> None:
         self.fields: dict[str, list[str]] = {}
         self.source: str | None = None
         self.file_name = ""
@@ -118,6 +118,8 @@ class _Receiver:
         self._part = _Part()
         self._header = (bytearray(), bytearray())
         self._ended = False
+        self._limit = limit
+        self._file_bytes = 0
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -198,6 +200,9 @@ class _Receiver:
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
         if part.is_source:
+            self._file_bytes += end - start
+            if self.source == FILE and self._file_bytes > self._limit:
+                raise too_large(self._limit)
             self.data.extend(data[start:end])
             return
         part.data.extend(data[start:end])
