@@ -94,7 +94,7 @@ def test_include_and_min_confidence_narrow_the_answer(server: OcrServer) -> None
 @pytest.mark.parametrize(
     ("form", "field"),
     [
-        ({"output": "hocr"}, "output"),
+        ({"output": "docx"}, "output"),
         ({"dpi": "20"}, "dpi"),
         ({"dpi": ["100", "200"]}, "dpi"),
         ({"language": "russian"}, "language"),
