@@ -123,6 +123,13 @@ def test_pages_of_several_requests_fill_the_pool_and_never_more(pair: Pair) -> N
     assert pair.stub.most_at_once == AT_ONCE > BLOCKS
 
 
+def test_connections_are_used_again(pair: Pair) -> None:
+    for _ in range(3):
+        pair.blocks(pair.read())
+    assert pair.stub.requests == 3 * BLOCKS
+    assert len(pair.stub.connections) <= AT_ONCE
+
+
 def test_failures_that_pass_are_tried_again(pair: Pair) -> None:
     before = pair.server.metric('ocr_vlm_blocks_total{result="retried"}')
     pair.stub.failures = [(500, {}), (429, {"retry-after": "0"}), (503, {})]

@@ -58,6 +58,8 @@ class VlmStub:
     aborted: int = 0
     """Answers whose connection was closed before their end."""
     tokens_sent: int = 0
+    connections: set[tuple[str, int]] = field(default_factory=set)
+    """Where blocks were asked for from."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     health_asked: int = 0
@@ -109,6 +111,7 @@ class VlmStub:
             await self._answer(scope, send, asked, count=0)
             return
         self.requests += 1
+        self.connections.add(tuple(scope["client"]))
         self.bodies.append(asked)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

@@ -16,6 +16,7 @@ from ocr_inference.engine.plan import VlmBlock, most_tokens, readable
 from ocr_inference.metrics import Metrics
 from ocr_inference.settings import Settings
 from ocr_inference.vlm import blocks as vlm_blocks
+from ocr_inference.vlm import client as vlm_client
 from ocr_inference.vlm import key as vlm_key
 from ocr_inference.vlm.blocks import BlockReader, BlockReading
 from ocr_inference.vlm.client import Reply, VlmClient
@@ -239,6 +240,44 @@ def chunk(text: str, *logprobs: tuple[str, float], finish: str | None = None) ->
             }
         ]
     }
+
+
+def chunks_of(*pieces: bytes) -> list[dict[str, Any]]:
+    async def arrive() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    async def collect() -> list[dict[str, Any]]:
+        return [chunk async for chunk in vlm_client._chunks(arrive())]
+
+    return asyncio.run(collect())
+
+
+def test_events_are_told_apart_wherever_the_network_cuts_them() -> None:
+    stream = b': a comment\n\ndata: {"n": 1}\r\n\r\ndata:{"n": "\xc3\xa9"}\n\ndata: [DONE]\n\n'
+    expected = [{"n": 1}, {"n": "é"}]
+    assert chunks_of(stream) == expected
+    assert chunks_of(*[stream[at : at + 1] for at in range(len(stream))]) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"data: {\n", "malformed"),
+        (b'data: "\xff"\n', "malformed"),
+        (b"data: []\n", "failed in the middle"),
+        (b'data: {"error": {"message": "no memory"}}\n', "failed in the middle"),
+    ],
+)
+def test_an_event_that_is_no_chunk_fails_the_block(data: bytes, message: str) -> None:
+    with pytest.raises(VlmError, match=message):
+        chunks_of(data)
+
+
+def test_an_event_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vlm_client, "LONGEST_EVENT_BYTES", 100)
+    with pytest.raises(VlmError, match="malformed"):
+        chunks_of(b"data: ", *[b"x" * 50] * 3, b"\n")
 
 
 def test_confidence_is_the_geometric_mean_over_all_tokens() -> None:

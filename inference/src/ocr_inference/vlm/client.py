@@ -57,7 +57,6 @@ class VlmClient:
         self._metrics = metrics
         self._aiohttp: Any = None
         self._http: Any = None
-        self._too_long: Any = None
         self._loaded = asyncio.Event()
 
     async def load(self) -> None:
@@ -69,9 +68,7 @@ class VlmClient:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=LONGEST_EVENT_BYTES // 2,  # a line may be twice as long
         )
-        self._too_long = aiohttp.http_exceptions.LineTooLong
         self._loaded.set()
 
     async def close(self) -> None:
@@ -90,10 +87,10 @@ class VlmClient:
                 if response.status != OK:
                     status = response.status
                     raise VlmError(status, sentence(status), wait_of(response.headers))
-                return await self._reply(block, _chunks(response.content))
+                return await self._reply(block, _chunks(response.content.iter_any()))
         except self._aiohttp.ClientError:
             raise VlmError(UNREACHABLE, "The VLM server cannot be reached.") from None
-        except (AttributeError, LookupError, TypeError, ValueError, self._too_long):
+        except (AttributeError, LookupError, TypeError, ValueError):
             raise _malformed() from None
 
     async def get(self, url: str, within: float) -> int:
@@ -168,22 +165,27 @@ class VlmClient:
             self._metrics.vlm_tokens.labels(direction).inc(usage.get(name) or 0)
 
 
-async def _chunks(lines: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
-    async for line in lines:
-        if not line.startswith(_DATA):
-            continue
-        data = line[len(_DATA) :].strip()
-        if data == _END:
-            # The response ends right after it, and only one read to its end leaves a connection
-            # for the next.
-            continue
-        try:
-            chunk = json.loads(data)
-        except ValueError:
-            raise _malformed() from None
-        if not isinstance(chunk, dict) or chunk.get("error"):
-            raise VlmError(FAILED, "The VLM server failed in the middle of an answer.")
-        yield chunk
+async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+    rest = b""
+    # To the end of the response, which comes right after the last event: only then its connection
+    # is there for the next request.
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > LONGEST_EVENT_BYTES:
+            raise _malformed()
+        for line in lines:
+            if line.startswith(_DATA) and (data := line[len(_DATA) :].strip()) != _END:
+                yield _chunk(data)
+
+
+def _chunk(data: bytes) -> dict[str, Any]:
+    try:
+        chunk = json.loads(str(data, "utf-8"))
+    except ValueError:
+        raise _malformed() from None
+    if not isinstance(chunk, dict) or chunk.get("error"):
+        raise VlmError(FAILED, "The VLM server failed in the middle of an answer.")
+    return chunk
 
 
 def _tokens(choice: dict[str, Any]) -> list[tuple[str, float | None]]:

@@ -6,7 +6,8 @@ import asyncio
 import base64
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ocr_inference.engine.plan import BlockAnswer, VlmBlock
 from ocr_inference.engine.pool import EnginePool
 from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.engine.wire import Message
-from ocr_inference.errors import PublicError
+from ocr_inference.errors import DISK_FULL, PublicError, storage_full
 from ocr_inference.pipeline.page import Task
 from ocr_inference.vlm.blocks import BlockReader, BlockReading
 from ocr_inference.vlm.pool import BlockPool, PageRoom, PageShare
@@ -70,14 +71,28 @@ class VlmReader:
             )
 
         async with self._room.page() as share:
-            with self._workspace.file(".crops") as crops:
-                crops.touch()  # the engine makes no file: it may come late, when all was tidied
+            with self._crops() as crops:
                 plan = await call("plan", crops=str(crops))
                 blocks = [VlmBlock(**block) for block in plan["blocks"]]
                 readings = await self._read_blocks(blocks, crops, share)
             answers = [asdict(reading.answer) for reading in readings]
             page = await call("finish", state=plan["state"], answers=answers)
         return {**page, "notices": [*page["notices"], *_notices(readings)]}
+
+    @contextmanager
+    def _crops(self) -> Iterator[Path]:
+        """A file for the pictures of a page's blocks. The engine makes none: it may come late, when
+        all was tidied."""
+        path = self._workspace.new_path(".crops")
+        try:
+            path.touch()
+            yield path
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise storage_full() from error
+            raise
+        finally:
+            path.unlink(missing_ok=True)
 
     async def _read_blocks(
         self, blocks: Sequence[VlmBlock], crops: Path, share: PageShare
