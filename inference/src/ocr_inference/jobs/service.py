@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.backlog import Waiting
@@ -23,11 +21,11 @@ from ocr_inference.jobs.model import (
     new_id,
     utc_now,
 )
+from ocr_inference.jobs.order import Order
 from ocr_inference.jobs.replica import Replica
 from ocr_inference.jobs.result import JobResult
 from ocr_inference.jobs.runner import Runner
 from ocr_inference.jobs.store import Changed, Storage
-from ocr_inference.results.form import OcrForm
 from ocr_inference.sinks.base import StoreFailed
 from ocr_inference.sources.file import Document
 
@@ -36,19 +34,6 @@ POLL_S = 1.0
 
 _CANCEL_S = 5.0
 _TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A document that is to be read as a job. `key` is the client's `Idempotency-Key`."""
-
-    client: str
-    form: OcrForm
-    document: Document
-    page_count: int
-    pages: int
-    fresh: bool = False
-    key: str | None = None
 
 
 class Jobs:
@@ -182,7 +167,7 @@ class Jobs:
         promise = None
         if order.key is not None:
             name = promise_key(order.client, order.key)
-            promise = Promise(new_id(), _content(order))
+            promise = Promise(new_id(), order.content)
             if (kept := await self._promised(name, promise, order.client)) is not None:
                 return kept
         sent = order.document
@@ -280,11 +265,6 @@ class Jobs:
 
 def _seen(record: JobRecord) -> tuple[JobStatus, int]:
     return record.status, record.pages_done
-
-
-def _content(order: Order) -> str:
-    told = f"{order.document.sha256} {order.form.model_dump_json()}"
-    return hashlib.sha256(told.encode()).hexdigest()
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from ocr_inference.api.ocr.schema import parse_form
 from ocr_inference.api.work import announced, client_of, receive_form, unless_gone, wants_fresh
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord
-from ocr_inference.jobs.service import Order
+from ocr_inference.jobs.order import Order
 from ocr_inference.services import Services
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
