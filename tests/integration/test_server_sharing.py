@@ -160,3 +160,16 @@ def test_overload_is_refused_at_once_and_costs_no_memory(
 
 def resident(server: OcrServer) -> int:
     return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def test_pages_that_have_their_own_text_wait_for_their_turn_too(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    with running_server(tmp_path) as server:
+        wanted = {"pdf_mode": "text"}
+        long = pool.submit(server.read, pdf(100, 1000), data=wanted, timeout=120)
+        server.wait_for(lambda: server.metric("ocr_queue_pages") > 50)
+        assert server.read(picture()).status_code == 200
+        assert not long.done()
+        assert server.metric("ocr_queue_pages") > 20  # most of it was still to come
+        assert long.result().status_code == 200

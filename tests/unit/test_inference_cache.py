@@ -15,7 +15,7 @@ from ocr_inference.reading.queue import PageOutcome, PageWork
 
 
 def key(number: int = 1, client: str = "x") -> PageKey:
-    return PageKey(client, "sha", number, 200, (), "parse")
+    return PageKey(client, "sha", number, 200, (), "parse", "ocr")
 
 
 def outcome(text: str = "text") -> PageOutcome:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from prometheus_client import Counter
 
-from ocr_inference.pipeline.page import Task
+from ocr_inference.pipeline.page import PdfMode, Task
 from ocr_inference.reading.queue import PageOutcome, PageWork
 
 
@@ -28,6 +28,7 @@ class PageKey:
     dpi: int
     languages: tuple[str, ...]
     task: Task
+    pdf_mode: PdfMode
 
 
 class PageCache:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from ocr_inference.engine.decoder import Decoder, DecoderHung
@@ -105,6 +106,9 @@ class Dispatcher:
         out = self._workspace.new_path(".bgr")
         began = time.monotonic()
         try:
+            if work.pdf_mode != "ocr" and await self._take_own_text(work, out, began):
+                self._room.release()
+                return
             image = await self._decoder.render(
                 work.client, work.path, work.number, work.dpi, out, work.deadline
             )
@@ -120,6 +124,21 @@ class Dispatcher:
         work.image = image
         render_s = self._metrics.stage("render", began)
         self._decoded.put_nowait(_Decoded(work, image, began - work.queued_at, render_s))
+
+    async def _take_own_text(self, work: PageWork, out: Path, began: float) -> bool:
+        """Whether the page has its text from the PDF and need not be read."""
+        found = await self._decoder.own_text(
+            work.client, work.path, work.number, work.dpi, work.pdf_mode == "text", work.deadline
+        )
+        if found["text"] is None:
+            return False
+        if not work.outcome.done():
+            work.image = RawPage(out, found["height"], found["width"], found["dpi"])
+            took = time.monotonic() - began
+            work.outcome.set_result(
+                PageOutcome(work.image, found["text"], began - work.queued_at, took, 0.0)
+            )
+        return True
 
     async def _read_pages(self, group: asyncio.TaskGroup) -> None:
         while True:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ocr_inference.engine.supervisor import RawPage
-from ocr_inference.pipeline.page import Task
+from ocr_inference.pipeline.page import PdfMode, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class PageWork:
     deadline: float
     outcome: asyncio.Future[PageOutcome]
     task: Task = "parse"
+    pdf_mode: PdfMode = "ocr"
     image: RawPage | None = None
     """Known from when it was rendered; the file is gone when the page was read."""
     context: Context = field(default_factory=copy_context)

@@ -14,7 +14,15 @@ from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.errors import PublicError
 from ocr_inference.metrics import Metrics
 from ocr_inference.pipeline.magic import PDF
-from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageStatus, PageText, Task
+from ocr_inference.pipeline.page import (
+    Block,
+    ConfidenceSource,
+    Page,
+    PageStatus,
+    PageText,
+    PdfMode,
+    Task,
+)
 from ocr_inference.reading.admission import Ticket
 from ocr_inference.reading.cache import PageCache, PageKey
 from ocr_inference.reading.dispatch import Dispatcher
@@ -95,11 +103,10 @@ class Reader:
     async def _pages(
         self, request: ReadRequest, found: Inspection, ticket: Ticket, watcher: Watcher
     ) -> list[tuple[Page, PublicError | None]]:
-        may_have_text = request.pdf_mode != "ocr" and found.media_type == PDF
+        pdf_mode: PdfMode = request.pdf_mode if found.media_type == PDF else "ocr"
 
         async def one(number: int, pixels: int) -> tuple[Page, PublicError | None]:
-            own = await self._own_text(request, number) if may_have_text else None
-            page, error = own or await self._page(request, number)
+            page, error = await self._page(request, number, pdf_mode)
             ticket.page_done(pixels)
             self._metrics.page_read(request.client, page.status)
             watcher.page(page)
@@ -114,32 +121,10 @@ class Reader:
             ]
         return [task.result() for task in tasks]
 
-    async def _own_text(
-        self, request: ReadRequest, number: int
-    ) -> tuple[Page, PublicError | None] | None:
-        """The page with the text that the PDF has for it; None where it is to be read."""
-        began = time.monotonic()
-        try:
-            found = await self._decoder.own_text(
-                request.client,
-                request.document.path,
-                number,
-                request.dpi,
-                request.pdf_mode == "text",
-                request.deadline,
-            )
-        except PublicError as error:
-            return _failed(request, number, error)
-        if found["text"] is None:
-            return None
-        text = await asyncio.to_thread(_page_text, found["text"])
-        took = round((time.monotonic() - began) * 1000, 1)
-        times = {"queue_ms": 0.0, "render_ms": took, "infer_ms": 0.0}
-        size = found["width"], found["height"], found["dpi"]
-        return Page(number, *size, text=text, timings_ms=times), None
-
-    async def _page(self, request: ReadRequest, number: int) -> tuple[Page, PublicError | None]:
-        work = _work(request, number)
+    async def _page(
+        self, request: ReadRequest, number: int, pdf_mode: PdfMode
+    ) -> tuple[Page, PublicError | None]:
+        work = _work(request, number, pdf_mode)
 
         def begin() -> PageWork:
             work.queued_at = time.monotonic()
@@ -150,14 +135,14 @@ class Reader:
             if request.fresh:
                 outcome, cached = await begin().outcome, False
             else:
-                outcome, cached = await self._cache.read(_key(request, number), begin)
+                outcome, cached = await self._cache.read(_key(request, number, pdf_mode), begin)
             # In a thread: a page of ten thousand words holds the loop longer than a probe likes.
             return await asyncio.to_thread(_read_page, number, outcome, cached, request), None
         except PublicError as error:
             return _failed(request, number, error, work.image)
 
 
-def _work(request: ReadRequest, number: int) -> PageWork:
+def _work(request: ReadRequest, number: int, pdf_mode: PdfMode) -> PageWork:
     return PageWork(
         client=request.client,
         request=request.identifier,
@@ -169,10 +154,11 @@ def _work(request: ReadRequest, number: int) -> PageWork:
         queued_at=time.monotonic(),
         deadline=request.deadline,
         outcome=asyncio.get_running_loop().create_future(),
+        pdf_mode=pdf_mode,
     )
 
 
-def _key(request: ReadRequest, number: int) -> PageKey:
+def _key(request: ReadRequest, number: int, pdf_mode: PdfMode) -> PageKey:
     return PageKey(
         request.client,
         request.document.sha256,
@@ -180,6 +166,7 @@ def _key(request: ReadRequest, number: int) -> PageKey:
         request.dpi,
         request.languages,
         request.task,
+        pdf_mode,
     )
 
 
