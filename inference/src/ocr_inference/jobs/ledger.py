@@ -29,6 +29,8 @@ from ocr_inference.jobs.store import ABSENT, Changed, Objects
 ACTIVE = "jobs-active/"
 EXPIRY = "jobs-expiry/"
 REPLICAS = "jobs-replicas/"
+_INPUT = "/input"
+_RESULT = "/result.json"
 
 _SETTLE_S = 1.0
 """Where the last writer wins: so long another's write may have been on its way with ours."""
@@ -234,8 +236,18 @@ def cancel_key(job: str) -> str:
     return f"{ACTIVE}{job}.cancel"
 
 
+def is_heartbeat(key: str) -> bool:
+    """Others' trust in a replica depends on it: nothing may hold it up."""
+    return key.startswith(REPLICAS)
+
+
+def is_large(key: str) -> bool:
+    """It grows with the document."""
+    return key.endswith((_INPUT, _RESULT))
+
+
 def _input(job: str) -> str:
-    return f"jobs/{job}/input"
+    return f"jobs/{job}{_INPUT}"
 
 
 def _record(job: str) -> str:
@@ -243,7 +255,7 @@ def _record(job: str) -> str:
 
 
 def _result(job: str) -> str:
-    return f"jobs/{job}/result.json"
+    return f"jobs/{job}{_RESULT}"
 
 
 def _parts(job: str) -> tuple[str, ...]:

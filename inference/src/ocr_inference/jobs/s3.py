@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from ocr_inference.jobs.ledger import is_heartbeat, is_large
 from ocr_inference.jobs.store import ABSENT, Storage
 from ocr_inference.metrics import Metrics
 from ocr_inference.sinks.base import STORE_DEADLINE_S, THREADS, Place
@@ -21,6 +22,22 @@ T = TypeVar("T")
 _SMALL_S = 12.0
 """For what is not a document. With two heartbeats that took longer a replica would seem gone."""
 
+_HEARTBEAT_THREADS = 4
+
+
+class _Lane:
+    """What waits for its turn here waits for nothing else, and what hangs stops nothing else."""
+
+    def __init__(self, metrics: Metrics, threads: int, within: float) -> None:
+        self._place = Place("S3", metrics.s3_operations, "jobs", threads=threads)
+        # One more would be refused by the place, as a sign that it hangs.
+        self._room = asyncio.Semaphore(threads)
+        self._within = within
+
+    async def ask(self, operation: str, work: Callable[[], T]) -> T:
+        async with self._room:
+            return await self._place.ask(work, self._within, operation)
+
 
 class BucketObjects:
     storage: Storage = "s3"
@@ -28,9 +45,9 @@ class BucketObjects:
 
     def __init__(self, bucket: Bucket, metrics: Metrics) -> None:
         self._bucket = bucket
-        self._place = Place("S3", metrics.s3_operations, "jobs")
-        # One more would be refused by the place, as a sign that it hangs.
-        self._room = asyncio.Semaphore(THREADS)
+        self._heartbeats = _Lane(metrics, _HEARTBEAT_THREADS, _SMALL_S)
+        self._records = _Lane(metrics, THREADS, _SMALL_S)
+        self._documents = _Lane(metrics, THREADS, STORE_DEADLINE_S)
 
     @property
     def conditional(self) -> bool:
@@ -44,24 +61,26 @@ class BucketObjects:
     async def put(self, key: str, body: bytes, tag: str | None = None) -> str:
         match = None if tag == ABSENT else tag
         work = partial(self._bucket.put, key, body, absent=tag == ABSENT, match=match)
-        return await self._ask("put", work, _SMALL_S if len(body) < 1 << 20 else STORE_DEADLINE_S)
+        return await self._lane(key).ask("put", work)
 
     async def get(self, key: str) -> tuple[bytes, str] | None:
-        return await self._ask("get", partial(self._bucket.get, key), STORE_DEADLINE_S)
+        return await self._lane(key).ask("get", partial(self._bucket.get, key))
 
     async def list(self, prefix: str, limit: int = 10_000) -> dict[str, str]:
-        return await self._ask("list", partial(self._bucket.list, prefix, limit), _SMALL_S)
+        return await self._lane(prefix).ask("list", partial(self._bucket.list, prefix, limit))
 
     async def delete(self, *keys: str) -> None:
-        await self._ask("delete", partial(self._bucket.delete, *keys), _SMALL_S)
+        lane = self._heartbeats if all(map(is_heartbeat, keys)) else self._records
+        await lane.ask("delete", partial(self._bucket.delete, *keys))
 
     async def put_file(self, key: str, path: Path) -> None:
         work = partial(self._bucket.put, key, path, "application/octet-stream")
-        await self._ask("put", work, STORE_DEADLINE_S)
+        await self._documents.ask("put", work)
 
     async def get_file(self, key: str, path: Path) -> bool:
-        return await self._ask("get", partial(self._bucket.download, key, path), STORE_DEADLINE_S)
+        return await self._documents.ask("get", partial(self._bucket.download, key, path))
 
-    async def _ask(self, operation: str, work: Callable[[], T], within: float) -> T:
-        async with self._room:
-            return await self._place.ask(work, within, operation)
+    def _lane(self, key: str) -> _Lane:
+        if is_heartbeat(key):
+            return self._heartbeats
+        return self._documents if is_large(key) else self._records

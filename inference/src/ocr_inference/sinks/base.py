@@ -51,13 +51,14 @@ class Place:
         operations: Counter,
         operation: str,
         sentence: Callable[[Exception], str] | None = None,
+        threads: int = THREADS,
     ) -> None:
         self._name = name
         self._operations = operations
         self._operation = operation
         self._sentence = sentence or (lambda _error: f"{name} did not answer as it should.")
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=operation)
-        self._free = threading.Semaphore(THREADS)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=operation)
+        self._free = threading.Semaphore(threads)
         self._down_until = 0.0
 
     async def ask(self, work: Callable[[], T], remaining: float, operation: str | None = None) -> T:

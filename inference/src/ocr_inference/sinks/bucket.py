@@ -156,7 +156,7 @@ class Bucket:
                     credentials,
                     connect_s=_CONNECT_S,
                     read_s=_READ_S,
-                    connections=2 * THREADS,  # results, and jobs
+                    connections=4 * THREADS,  # results; documents, records and heartbeats of jobs
                 )
                 self._client = (credentials, client)
             return self._client[1]
