@@ -232,6 +232,19 @@ def test_the_key_is_sent_and_read_anew_and_never_logged(pair: Pair) -> None:
     assert "-secret" not in pair.server.log
 
 
+def test_a_job_waits_for_a_server_that_died_and_is_whole(pair: Pair) -> None:
+    pair.stub.latency = 0.3
+    server = pair.server
+    job = server.submit(pdf(8)).json()["links"]["self"]
+    server.wait_for(lambda: server.get(job).json()["pages_done"] >= 1)
+    pair.stub.die()
+    server.wait_for(lambda: server.get("/readyz").status_code == 503, seconds=15)
+    pair.stub.start()
+    server.wait_for(lambda: server.get(job).json()["finished_at"] is not None)
+    assert server.get(job).json()["status"] == "succeeded"
+    server.http.delete(job)
+
+
 def test_a_dead_server_is_told_by_the_probes_and_fails_pages_until_it_is_back(pair: Pair) -> None:
     pair.stub.die()
     answer = pair.read()
