@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import pytest
 from job_objects import MemoryObjects
@@ -24,6 +25,8 @@ from ocr_inference.jobs.runner import MAX_ATTEMPTS, Runner
 from ocr_inference.metrics import Metrics
 from ocr_inference.pipeline.page import Page
 from ocr_inference.reading.admission import Admission, Ticket
+from ocr_inference.reading.rates import PageRates
+from ocr_inference.reading.reader import Reader as PageReader
 from ocr_inference.reading.request import Reading, ReadRequest, Watcher
 from ocr_inference.results.form import OcrForm
 from ocr_inference.results.service import OcrService
@@ -31,6 +34,7 @@ from ocr_inference.settings import Settings
 from ocr_inference.sinks.bucket import Bucket
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
+from ocr_inference.sources.file import Document
 from ocr_inference.sources.space import UploadSpace
 from ocr_inference.workspace import Workspace
 
@@ -47,9 +51,14 @@ class Reader:
     calls: int = 0
     stopped: bool = False
 
+    charges: int = 0
+
     async def read(self, request: ReadRequest, ticket: Ticket, watcher: Watcher) -> Reading:
         assert await asyncio.to_thread(request.document.path.read_bytes) == b"a document"
         self.calls += 1
+        self.charges += not request.charged
+        found = Inspection("application/pdf", 2, (1, 2), (1, 1))
+        watcher.found(found)
         if self.calls <= self.refusals:
             raise PublicError(503, "storage_full", "There is no room.", retry_after=0)
         ticket.cover(2, 2)
@@ -61,7 +70,6 @@ class Reader:
             self.stopped = True
             raise
         watcher.page(page(2))
-        found = Inspection("application/pdf", 2, (1, 2), (1, 1))
         return Reading(request, found, (page(1), page(2)), (), 1.0)
 
 
@@ -289,9 +297,39 @@ def test_a_job_waits_for_room(play: Callable[..., None]) -> None:
         stage.reader.go.set()
         await stage.runner.run(stage.live)
         assert stage.reader.calls == 4
+        assert stage.reader.charges == 1
         assert (await stage.kept()).status is JobStatus.SUCCEEDED
 
     play(scenario)
+
+
+class OutOfRoom:
+    """A decoder, and a cache whose pages have no room."""
+
+    async def inspect(self, *_arguments: Any) -> Inspection:
+        return Inspection("application/pdf", 2, (1, 2), (1, 1))
+
+    async def read(self, *_arguments: Any) -> NoReturn:
+        raise PublicError(503, "queue_full", "There is no room.")
+
+
+def test_pages_that_are_tried_again_are_paid_for_once() -> None:
+    async def scenario() -> None:
+        rates, fakes = PageRates(10, clock=lambda: 0.0), cast(Any, OutOfRoom())
+        reader = PageReader(fakes, fakes, fakes, Metrics("1", "scripted"), rates, ("parse",))
+        document = Document(Path("document"), "a.pdf", 10, "0")
+        rates.admit("x")
+        for charged in (False, True, True):
+            request = ReadRequest("x", document, time.monotonic() + 60, charged=charged)
+            ticket = Admission.unbounded().admit("x")
+            with pytest.raises(PublicError, match="no room"):
+                await reader.read(request, ticket)
+        for _ in range(8):
+            rates.admit("x")
+        with pytest.raises(PublicError, match="10 pages a minute"):
+            rates.admit("x")
+
+    asyncio.run(scenario())
 
 
 def test_a_document_that_is_gone_is_said(play: Callable[..., None]) -> None:

@@ -27,6 +27,8 @@ class Live:
         self.tag = held.tag
         self.pages: list[Page] = []
         """In the order in which they were read."""
+        self.charged = False
+        """Its client has paid for its pages here: what is tried again costs nothing."""
         self.stop: Stop | None = None
         self.work: asyncio.Task[Any] | None = None
         self.ended = asyncio.Event()
@@ -56,6 +58,9 @@ class Live:
     def begin(self) -> None:
         self.pages = []
         self.become(self.record.model_copy(update={"pages_done": 0}))
+
+    def found(self, _found: object) -> None:
+        self.charged = True
 
     def read(self, page: Page) -> None:
         self.pages.append(page)

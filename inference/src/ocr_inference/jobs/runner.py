@@ -232,8 +232,14 @@ class Runner:
                 identifier=record.id,
                 created=record.created_at,
                 max_pages=self.max_pages,
+                charged=live.charged,
             )
-            reading = await self.reader.read(request, ticket, Watcher(page=live.read))
+            watcher = Watcher(found=live.found, page=live.read)
+            reading = await self.reader.read(request, ticket, watcher)
+            for error in reading.errors:
+                # What was read is in the cache: only the pages without an engine are read again.
+                if error.status == 503:
+                    raise error
             answer = await self._answer(reading, request, record)
         return JobResult(answer.about, reading.pages)
 

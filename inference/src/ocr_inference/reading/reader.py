@@ -90,8 +90,9 @@ class Reader:
             request.max_pages,
         )
         ticket.cover(len(found.page_numbers), sum(found.pixels))
-        # The first was paid for when the request was let in.
-        self._rates.charge(request.client, len(found.page_numbers) - 1)
+        if not request.charged:
+            # The first was paid for when the request was let in.
+            self._rates.charge(request.client, len(found.page_numbers) - 1)
         watcher.found(found)
         decode_ms = (time.monotonic() - began) * 1000
         results = await self._pages(request, found, ticket, watcher)

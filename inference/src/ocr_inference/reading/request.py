@@ -30,6 +30,8 @@ class ReadRequest:
     """Other than what a request that is waited for may have."""
     fresh: bool = False
     """Neither from the cache nor into it."""
+    charged: bool = False
+    """Its pages were paid for by an earlier try."""
     identifier: str = field(default_factory=lambda: uuid4().hex)
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
