@@ -144,6 +144,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert wait_of({"retry-after": "-1"}) == 0
     assert wait_of({"retry-after": formatdate(time.time() + 60)}) == pytest.approx(60, abs=5)
     assert wait_of({"retry-after": "soon"}) is None
+    assert wait_of({"retry-after": "inf"}) == wait_of({"retry-after": "86400"}) == 300
     assert wait_of({}) is None
 
 

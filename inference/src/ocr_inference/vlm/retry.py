@@ -27,6 +27,9 @@ SILENT = 408
 FAILED = 500
 """In the place of a status: an answer that is none."""
 
+LONGEST_TOLD_S = 300.0
+"""What a server asks for beyond it is not told to clients either."""
+
 RETRY_AFTER_S = 5
 """Told to clients when the server told us nothing."""
 
@@ -82,10 +85,14 @@ def wait_of(headers: Mapping[str, str]) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        return _bounded(float(value))
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        return _bounded(parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
         return None
+
+
+def _bounded(seconds: float) -> float:
+    return min(LONGEST_TOLD_S, max(0.0, seconds))
