@@ -389,9 +389,42 @@ def test_a_local_document_is_kept_without_a_copy(tmp_path: Path, document: Path)
         ended = await ledger.finish(cancelled(held.record, DAY), held.tag)
         assert objects.used_bytes > 10
         assert await ledger.expire_oldest(utc_now(), DAY)
-        assert not await ledger.expire_oldest(utc_now(), DAY)
         assert objects.used_bytes < 2 * len(ended.record.json_bytes())
         assert not await ledger.document(held.record.id, tmp_path / "gone")
+        assert await ledger.expire_oldest(utc_now(), DAY)  # what says that it expired
+        assert objects.used_bytes == 0
+        assert not await ledger.expire_oldest(utc_now(), DAY)
+
+    run(scenario())
+
+
+def test_what_is_left_of_removed_jobs_does_not_stop_the_removal_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_MOST_LEFT", 2)
+
+    async def scenario() -> None:
+        objects = LocalObjects(tmp_path / "jobs")
+        ledger, reads = Ledger(objects), 0
+        get = objects.get
+
+        async def counted(key: str) -> tuple[bytes, str] | None:
+            nonlocal reads
+            reads += 1
+            return await get(key)
+
+        objects.get = counted  # type: ignore[method-assign]
+        for number in range(9):
+            sent = tmp_path / f"upload {number}"
+            await asyncio.to_thread(sent.write_bytes, b"x" * 1000)
+            held = await ledger.create(new(f"{number}"), sent)
+            until = NOW + timedelta(seconds=number) + DAY
+            ended = cancelled(held.record, DAY).model_copy(update={"expires_at": until})
+            await ledger.finish(ended, held.tag)
+            assert await ledger.expire_oldest(NOW, DAY)
+            assert objects.used_bytes < 4000
+        assert reads < 4 * 9
+        assert len([key for key in await objects.list("jobs/") if key.endswith(".json")]) == 3
 
     run(scenario())
 

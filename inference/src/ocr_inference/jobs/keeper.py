@@ -147,7 +147,7 @@ class Keeper:
             await self._ledger.stop_beating(*gone)
 
     async def _expire(self) -> None:
-        while await self._ledger.expire(utc_now(), self._ttl, _EXPIRE_AT_ONCE) == _EXPIRE_AT_ONCE:
+        while await self._ledger.expire(utc_now(), self._ttl, _EXPIRE_AT_ONCE) >= _EXPIRE_AT_ONCE:
             pass
 
 

@@ -5,7 +5,8 @@
 | `jobs/<id>/input`, `job.json`, `result.json` | the document, the record, what was read |
 | `jobs-active/<id>` | stands for a job that is not finished: a scan lists nothing else |
 | `jobs-active/<id>.cancel` | its owner is to stop it |
-| `jobs-expiry/<time>-<id>` | when it is to be removed, in the order of time |
+| `jobs-expiry/<time>-<id>` | when a finished job is to be removed, in the order of time |
+| `jobs-expired/<time>-<id>` | the same for the record that is left of it |
 | `jobs-keys/<hash>` | the job of an `Idempotency-Key` |
 | `jobs-replicas/<replica>` | a replica's heartbeat |
 
@@ -28,12 +29,17 @@ from ocr_inference.jobs.store import ABSENT, Changed, Objects
 
 ACTIVE = "jobs-active/"
 EXPIRY = "jobs-expiry/"
+EXPIRED = "jobs-expired/"
 REPLICAS = "jobs-replicas/"
 _INPUT = "/input"
 _RESULT = "/result.json"
 
 _SETTLE_S = 1.0
 """Where the last writer wins: so long another's write may have been on its way with ours."""
+
+
+_MOST_LEFT = 1000
+"""Records of removed jobs that are kept where room is short, only to say that they expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ class Ledger:
     async def finish(self, record: JobRecord, tag: str) -> Held:
         """Write the last record of a job; what would be left without it is written before."""
         if record.expires_at is not None:
-            await self.objects.put(_expiry(record.id, record.expires_at), b"")
+            await self.objects.put(_timed(EXPIRY, record.id, record.expires_at), b"")
         held = await self.write(record, tag)
         await self.objects.delete(ACTIVE + record.id, cancel_key(record.id))
         return held
@@ -127,7 +133,7 @@ class Ledger:
         """Everything of a finished job."""
         keys = [*_parts(record.id), cancel_key(record.id)]
         if record.expires_at is not None:
-            keys.append(_expiry(record.id, record.expires_at))
+            keys.append(_timed(EXPIRY, record.id, record.expires_at))
         if record.idempotency is not None:
             promise = await self.promise(record.idempotency)
             if promise is not None and promise.job == record.id:
@@ -138,45 +144,49 @@ class Ledger:
         """Remove what has had its time, oldest first. A record stays as long again, so that its
         client learns what became of the job. Returns how many jobs were looked at."""
         due = 0
-        for key in await self.objects.list(EXPIRY, limit):
-            until, job = _expires(key)
-            if until > now:
-                break
-            due += 1
-            await self._expire(key, job, now, ttl)
+        for prefix, end in ((EXPIRY, self._expire), (EXPIRED, self._forget)):
+            for key in await self.objects.list(prefix, limit):
+                until, job = _expires(key)
+                if until > now:
+                    break
+                due += 1
+                await end(key, job, now, ttl)
         return due
 
     async def expire_oldest(self, now: datetime, ttl: timedelta) -> bool:
-        """Remove the finished job whose time ends first; whether there was one."""
-        for key in await self.objects.list(EXPIRY, 1000):
-            held = await self.read(_expires(key)[1])
-            if held is None or held.record.status is not JobStatus.EXPIRED:
-                await self._expire(key, _expires(key)[1], now, ttl, early=True)
-                return True
-        return False
+        """Make room: remove the finished job whose time ends first, and what is left of others
+        above so many; whether there was anything."""
+        left = list(await self.objects.list(EXPIRED, 2 * _MOST_LEFT))
+        oldest = list(await self.objects.list(EXPIRY, 1))
+        for key in left[:-_MOST_LEFT] if oldest else left[:1]:
+            await self._forget(key, _expires(key)[1], now, ttl)
+        for key in oldest:
+            await self._expire(key, _expires(key)[1], now, ttl, early=True)
+        return bool(left or oldest)
 
     async def _expire(
         self, key: str, job: str, now: datetime, ttl: timedelta, early: bool = False
     ) -> None:
         held = await self.read(job)
-        if held is None:
-            await self.objects.delete(key)
-        elif held.record.status is JobStatus.EXPIRED:
-            await self.objects.delete(key, *_parts(job))
-        elif not held.record.finished or (not early and not held.record.expired(now)):
-            await self.objects.delete(key)  # another attempt has left it
-        else:
-            # The rest first: a record that says `expired` is the last trace of its job.
+        # Of others another attempt has left it, or whoever expired the job did not come so far.
+        if held is not None and held.record.finished and (early or held.record.expired(now)):
             ended = held.record
-            promise = [ended.idempotency] if ended.idempotency else []
-            await self.objects.delete(_input(job), _result(job), ACTIVE + job, *promise)
-            until = now + ttl
-            await self.objects.put(_expiry(job, until), b"")
-            try:
-                await self.write(ended.to(JobStatus.EXPIRED, expires_at=until), held.tag)
-            except Changed:  # another replica did it
-                return
-            await self.objects.delete(key)
+            if ended.status is not JobStatus.EXPIRED:
+                # The rest first: a record that says `expired` is the last trace of its job.
+                promise = [ended.idempotency] if ended.idempotency else []
+                await self.objects.delete(_input(job), _result(job), ACTIVE + job, *promise)
+                until = now + ttl
+                await self.objects.put(_timed(EXPIRED, job, until), b"")
+                try:
+                    await self.write(ended.to(JobStatus.EXPIRED, expires_at=until), held.tag)
+                except Changed:  # another replica did it
+                    return
+        await self.objects.delete(key)
+
+    async def _forget(self, key: str, job: str, _now: datetime, _ttl: timedelta) -> None:
+        held = await self.read(job)
+        parts = _parts(job) if held is None or held.record.status is JobStatus.EXPIRED else ()
+        await self.objects.delete(*parts, key)
 
     async def promise(self, key: str) -> Promise | None:
         found = await self.objects.get(key)
@@ -263,10 +273,10 @@ def _parts(job: str) -> tuple[str, ...]:
     return ACTIVE + job, _result(job), _input(job), _record(job)
 
 
-def _expiry(job: str, until: datetime) -> str:
-    return f"{EXPIRY}{math.ceil(until.timestamp()):011d}-{job}"
+def _timed(prefix: str, job: str, until: datetime) -> str:
+    return f"{prefix}{math.ceil(until.timestamp()):011d}-{job}"
 
 
 def _expires(key: str) -> tuple[datetime, str]:
-    seconds, _, job = key.removeprefix(EXPIRY).partition("-")
+    seconds, _, job = key.rpartition("/")[2].partition("-")
     return datetime.fromtimestamp(int(seconds), tz=UTC), job
