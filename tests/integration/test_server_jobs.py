@@ -209,6 +209,9 @@ def test_prefer_respond_async(server: OcrServer) -> None:
     assert (late.status_code, late.json()["status"]) == (202, "running")
     assert late.headers["Location"] == late.json()["links"]["self"]
     assert server.http.delete(late.headers["Location"]).json()["status"] == "cancelled"
+    lines = [("Prefer", "handling=lenient"), ("Prefer", "respond-async; wait=30")]
+    files = {"file": ("a.pdf", pdf(1))}
+    assert server.http.post("/ocr", files=files, headers=lines).status_code == 200
     # More pages than a request that is waited for may have.
     assert refusal(server.read(pdf(6))) == (422, "too_many_pages")
     assert server.read(pdf(6), headers={"Prefer": "respond-async"}).status_code == 202
@@ -227,6 +230,16 @@ def test_jobs_end_with_their_pages_errors(tmp_path: Path) -> None:
         result = server.get(f"{failed}/result")
         assert refusal(result) == (409, "job_failed")
         assert result.json()["error"]["details"]["error"]["message"] == "The page is burnt."
+
+
+def test_who_waits_for_a_job_hears_why_it_failed(tmp_path: Path) -> None:
+    with running_server(tmp_path, {"pages": [{"fail": "The page is torn."}] * 2}) as server:
+        prefer = {"Prefer": "respond-async, wait=30", "Idempotency-Key": "k"}
+        as_job, waited = server.read(picture(), headers=prefer), server.read(picture())
+        assert refusal(as_job) == refusal(waited) == (502, "engine_error")
+        assert as_job.json()["error"] == waited.json()["error"]
+        assert refusal(server.read(pdf(1), headers=prefer)) == (409, "idempotency_conflict")
+        assert "409" in server.get("/openapi.json").json()["paths"]["/ocr"]["post"]["responses"]
 
 
 def test_a_job_has_its_time_and_expires_after_its_own(tmp_path: Path) -> None:

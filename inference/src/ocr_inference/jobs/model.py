@@ -75,6 +75,10 @@ class JobError(BaseModel):
             details=error.public_details,
         )
 
+    def public(self) -> PublicError:
+        """As it was."""
+        return PublicError(self.status, self.code, self.message, **self.details)
+
 
 class JobRecord(BaseModel):
     """All that is kept of a job beside its input and its result. Never changed, only replaced."""

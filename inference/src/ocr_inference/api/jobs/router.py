@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from ocr_inference.api.jobs.events import job_events
 from ocr_inference.api.jobs.prefer import LONGEST_WAIT_S
 from ocr_inference.api.jobs.results import result_response
-from ocr_inference.api.jobs.schema import Job, job_body
+from ocr_inference.api.jobs.schema import IDEMPOTENCY_KEY, Job, job_body
 from ocr_inference.api.jobs.submit import accepted_response, submit_job
 from ocr_inference.api.ocr.response import CONTENT
 from ocr_inference.api.ocr.schema import OcrAnswer, form_schema
@@ -33,14 +33,6 @@ from ocr_inference.services import Services, services_of
 
 _MOST_SIDE = 4000
 
-_IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "A request that is repeated with it gets the same job.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-}
-
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(bearer)])
 
 _Services = Annotated[Services, Depends(services_of)]
@@ -57,7 +49,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     status_code=202,
     response_model=Job,
     responses={status: {"model": Problem} for status in (*ERROR_STATUSES, 409)},
-    openapi_extra={"requestBody": form_schema(), "parameters": [_IDEMPOTENCY_KEY]},
+    openapi_extra={"requestBody": form_schema(), "parameters": [IDEMPOTENCY_KEY]},
 )
 async def submit(request: Request, services: _Services) -> Response:
     """Takes what `POST /ocr` takes, and more pages. With an `Idempotency-Key` header a request that

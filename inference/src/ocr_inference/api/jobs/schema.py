@@ -21,6 +21,23 @@ Status = Literal[
 ]
 
 
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A request for a job that is repeated with it gets the same job.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
+
+PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "A job is wanted, or so where the answer takes longer than so many seconds.",
+    "schema": {"type": "string", "pattern": "^respond-async(, wait=[0-9]{1,2})?$"},
+}
+
+
 class JobErrorBody(BaseModel):
     code: str
     message: str

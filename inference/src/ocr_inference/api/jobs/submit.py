@@ -17,18 +17,28 @@ from ocr_inference.jobs.model import JobRecord
 from ocr_inference.jobs.order import Order
 from ocr_inference.services import Services
 
+_SAID_LATER = frozenset(("job_not_found", "job_expired", "storage_unavailable"))
+"""What became of the job while it was waited for is for who asks for the job."""
+
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 async def submit_job(request: Request, services: Services, wait: float = 0.0) -> Response:
-    """202 with the job, or what was read where that takes no longer than `wait` seconds."""
+    """202 with the job, or what was read where that takes no longer than `wait` seconds; where the
+    job fails in that time, its error is raised."""
     record = await _submit(request, services)
     if wait:
-        record = await services.jobs.wait_finished(record.id, record.client, wait)
-        if record.has_result or record.error is not None:
-            answer = await result_response(request, services, record, None)
-            answer.headers["Preference-Applied"] = "respond-async"
-            return answer
+        try:
+            record = await services.jobs.wait_finished(record.id, record.client, wait)
+            if record.has_result:
+                answer = await result_response(request, services, record, None)
+                answer.headers["Preference-Applied"] = "respond-async"
+                return answer
+        except PublicError as error:
+            if error.code not in _SAID_LATER:
+                raise
+        if record.error is not None:
+            raise record.error.public()
     return accepted_response(services, record)
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from ocr_inference.api.jobs.prefer import respond_async
-from ocr_inference.api.jobs.schema import Job
+from ocr_inference.api.jobs.schema import IDEMPOTENCY_KEY, PREFER, Job
 from ocr_inference.api.jobs.submit import submit_job
 from ocr_inference.api.ocr.accept import accepted
 from ocr_inference.api.ocr.response import CONTENT, written_response
@@ -38,9 +38,9 @@ router = APIRouter(tags=["ocr"])
     responses={
         202: {"model": Job, "description": "With `Prefer: respond-async`: a job."},
         200: {"content": CONTENT},
-        **{status: {"model": Problem} for status in ERROR_STATUSES},
+        **{status: {"model": Problem} for status in (*ERROR_STATUSES, 409)},
     },
-    openapi_extra={"requestBody": form_schema()},
+    openapi_extra={"requestBody": form_schema(), "parameters": [PREFER, IDEMPOTENCY_KEY]},
     dependencies=[Depends(bearer)],
 )
 async def read_document(
@@ -49,7 +49,7 @@ async def read_document(
     """Read a PNG, JPEG, TIFF, WEBP, BMP or PDF and return its text, with lines, boxes and
     confidence as JSON, or in another format."""
     began = time.monotonic()
-    if (wait := respond_async(request.headers.get("prefer", ""))) is not None:
+    if (wait := respond_async(", ".join(request.headers.getlist("prefer")))) is not None:
         return await submit_job(request, services, wait)
     longest_s = services.settings.sync_timeout_s
     with (
