@@ -66,6 +66,24 @@ def test_what_is_behind_an_exception_is_told_too(log: io.StringIO) -> None:
     assert SECRET not in log.getvalue()
 
 
+def test_libraries_are_heard_from_warning_on() -> None:
+    root = logging.getLogger()
+    before, own = root.handlers[:], logging.getLogger("ocr_inference")
+    stream = io.StringIO()
+    try:
+        logs.configure(stream)
+        for name in ("httpx2", "httpcore", "aiohttp.access", "botocore", "uvicorn.access"):
+            logging.getLogger(name).info("GET https://user:key@a.test/v1")
+        own.getChild("test").info("ours")
+        logging.getLogger("library").warning("theirs")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(logging.WARNING)
+        own.setLevel(logging.NOTSET)
+    told = [json.loads(entry)["message"] for entry in stream.getvalue().splitlines()]
+    assert told == ["ours", "theirs"]
+
+
 def test_an_error_of_the_system_says_which_and_names_no_file(log: io.StringIO) -> None:
     path = Path("/nonexistent") / SECRET
     try:
