@@ -17,6 +17,7 @@ from ocr_inference.jobs.local import LocalObjects
 from ocr_inference.jobs.model import JobRecord, JobStatus, new_id, utc_now
 from ocr_inference.jobs.runner import Runner
 from ocr_inference.metrics import Metrics
+from ocr_inference.sinks.base import StoreFailed
 
 log = logging.getLogger("ocr_inference.jobs")
 
@@ -25,6 +26,7 @@ MAX_RUNNING = 4
 fast; it is enough to have pages of another job at hand while one is stored."""
 
 _LEAVE_S = 15.0
+_GIVE_AWAY_S = 5.0
 
 
 class Replica:
@@ -53,6 +55,7 @@ class Replica:
         self._live: dict[str, Live] = {}
         self._drains: dict[str, ExitStack] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
         metrics.jobs.labels("queued").set_function(lambda: len(backlog))
         metrics.jobs.labels("running").set_function(lambda: len(self._running))
 
@@ -88,20 +91,27 @@ class Replica:
         self._fill()
 
     async def give_away(self, held: Held) -> None:
-        """Any other replica may have the job."""
-        await self._runner.release(Live(held))
+        """Any other replica may have the job: at once, or when this one's heartbeat is gone."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GIVE_AWAY_S):
+                await self._runner.release(Live(held))
 
     async def cancel(self, live: Live, within: float) -> bool:
-        """Wait for the end of the job's work, so many seconds; false where it is done already."""
-        if self.backlog.remove(live.record.id):
-            await self._runner.cancel(live)
-            self._forget(live)
-            return True
+        """Wait for the end of the job's work, so many seconds; false where it is done already.
+
+        Raises `StoreFailed` where a job that waits is not to be begun any more, and that could not
+        be written yet.
+        """
         if not live.halt(Stop.CANCEL):
             return False
-        with contextlib.suppress(TimeoutError):
+        if self.backlog.remove(live.record.id):
+            self._ending[live.record.id] = asyncio.create_task(self._end(live))
+        try:
             async with asyncio.timeout(within):
                 await live.ended.wait()
+        except TimeoutError:
+            if live.record.id in self._ending:
+                raise StoreFailed("It does not take that the job is cancelled.") from None
         return True
 
     async def leave(self) -> None:
@@ -115,10 +125,12 @@ class Replica:
         waiting = [self._live[job] for job in self.waiting()]
         for live in waiting:
             self.backlog.remove(live.record.id)
+            live.halt(Stop.RELEASE)
         given = [asyncio.ensure_future(self._runner.release(live)) for live in waiting]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LEAVE_S):
-                await asyncio.gather(*given, *self._running.values(), return_exceptions=True)
+                working = [*given, *self._running.values(), *self._ending.values()]
+                await asyncio.gather(*working, return_exceptions=True)
                 for live in waiting:
                     self._forget(live)
                 await self.keeper.leave()
@@ -137,7 +149,8 @@ class Replica:
         self.own(held)
 
     def waiting(self) -> Collection[str]:
-        return [job for job in self._live if job not in self._running]
+        begun = self._running.keys() | self._ending
+        return [job for job in self._live if job not in begun]
 
     def drop(self, jobs: Collection[str]) -> None:
         for live in [self._live[job] for job in jobs if job in self._live]:
@@ -170,10 +183,20 @@ class Replica:
         except Exception:
             # Its record stands, and in a shared store some replica takes it up again.
             log.exception("a job stopped", extra={"job": live.record.id})
+            if not self._ledger.objects.shared:
+                await self._runner.give_up(live)
         finally:
             del self._running[live.record.id]
             self._forget(live)
             self._fill()
+
+    async def _end(self, live: Live) -> None:
+        """Of a job that was not begun."""
+        try:
+            await self._runner.cancel(live)
+        finally:
+            del self._ending[live.record.id]
+            self._forget(live)
 
     def _forget(self, live: Live) -> None:
         if self._live.pop(live.record.id, None) is not None:

@@ -90,6 +90,14 @@ class Runner:
             await self._finish(live, lambda record: record.to(JobStatus.CANCELLED))
             self.metrics.cancelled.labels("job_deleted").inc()
 
+    async def give_up(self, live: Live) -> None:
+        """Finish a job, of which nobody knows why it stopped, as failed."""
+        if live.record.status is JobStatus.CANCELLING:
+            await self.cancel(live)
+        elif not live.record.finished:
+            with contextlib.suppress(_Lost):
+                await self._end(live, JobError.of(_server_failed()))
+
     async def release(self, live: Live) -> None:
         """Let another replica have the job, as if it had not been begun here."""
         record = live.record
@@ -273,11 +281,15 @@ def _worn_out(record: JobRecord) -> JobError:
     return JobError.of(PublicError(502, "engine_error", message))
 
 
+def _server_failed() -> PublicError:
+    return PublicError(500, "internal_error", "The server failed; see its log.")
+
+
 def _outcome(work: asyncio.Task[JobResult]) -> JobResult | JobError:
     error = work.exception()
     if error is None:
         return work.result()
     if not isinstance(error, PublicError):
         log.error("a job failed", exc_info=error)
-        error = PublicError(500, "internal_error", "The server failed; see its log.")
+        error = _server_failed()
     return JobError.of(error)

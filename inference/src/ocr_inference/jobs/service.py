@@ -11,7 +11,7 @@ from ocr_inference.errors import PublicError
 from ocr_inference.jobs.backlog import Waiting
 from ocr_inference.jobs.documents import Documents
 from ocr_inference.jobs.ledger import Ledger, Promise, promise_key
-from ocr_inference.jobs.live import Live
+from ocr_inference.jobs.live import Live, Stop
 from ocr_inference.jobs.model import (
     Input,
     JobRecord,
@@ -34,6 +34,7 @@ POLL_S = 1.0
 
 _CANCEL_S = 5.0
 _TRIES = 5
+_TAKE_BACK_S = 1.0
 
 
 class Jobs:
@@ -44,6 +45,7 @@ class Jobs:
         self._ledger = ledger
         self._replica = replica
         self._ttl = runner.ttl
+        self._taking_back: set[asyncio.Task[None]] = set()
         self._documents = Documents(ledger, runner.uploads, runner.workspace)
 
     @property
@@ -155,7 +157,7 @@ class Jobs:
                 self._documents.forget(job)
                 return None
             live = self._replica.live(job)
-            if live is None:
+            if live is None or live.stop in (Stop.RELEASE, Stop.LOST):
                 return await self._cancel_elsewhere(job)
             if not await self._replica.cancel(live, _CANCEL_S):
                 raise _not_cancellable()
@@ -188,6 +190,7 @@ class Jobs:
         self._replica.backlog.put(
             Waiting(record.id, record.client, sent.size, order.pages, ready=False)
         )
+        held = None
         try:
             await self._replica.keeper.introduce()
             held = await self._ledger.create(record, sent.path)
@@ -198,7 +201,12 @@ class Jobs:
                     self._replica.backlog.remove(record.id)
                     return kept
         except BaseException:
-            self._replica.backlog.remove(record.id)
+            if held is None:
+                self._replica.backlog.remove(record.id)
+            else:
+                task = asyncio.create_task(self._take_back(record))
+                self._taking_back.add(task)
+                task.add_done_callback(self._taking_back.discard)
             raise
         if self._replica.leaving:  # any other replica takes it
             self._replica.backlog.remove(record.id)
@@ -207,6 +215,18 @@ class Jobs:
         else:
             self._replica.own(held)
         return record
+
+    async def _take_back(self, record: JobRecord) -> None:
+        """Remove a job that its client was told is none. As long as it has its place in the backlog
+        no replica takes it for one that nobody has."""
+        try:
+            while True:
+                with contextlib.suppress(StoreFailed):
+                    await self._ledger.remove(record)
+                    return
+                await asyncio.sleep(_TAKE_BACK_S)
+        finally:
+            self._replica.backlog.remove(record.id)
 
     async def _promised(self, name: str, promise: Promise, client: str) -> JobRecord | None:
         """The job that the key stands for."""
