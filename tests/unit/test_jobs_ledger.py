@@ -65,12 +65,13 @@ class Replica:
     taken: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     works: bool = True
+    model: str = ""
 
     def has(self, job: str) -> bool:
         return job in self.taken
 
-    def can_take(self) -> bool:
-        return self.works
+    def can_take(self, record: JobRecord) -> bool:
+        return self.works and record.model == self.model
 
     def take(self, held: Held) -> None:
         assert held.record.status is JobStatus.QUEUED
@@ -167,6 +168,23 @@ def test_a_replica_that_is_not_able_to_work_takes_nothing(
         world.hosts["b"].works = False
         await world.pass_by(60)
         assert world.hosts["b"].taken == []
+
+    run(scenario())
+
+
+def test_jobs_of_another_model_are_left_to_its_replicas(
+    objects: MemoryObjects, document: Path
+) -> None:
+    async def scenario() -> None:
+        world = World(objects, "b", "c")
+        world.hosts["c"].model = "another"
+        await world.ledger.create(new(owner="", model="another"), document)
+        world.alive = {"b"}
+        await world.pass_by(60)
+        assert world.had() == []
+        world.alive.add("c")
+        await world.pass_by(HEARTBEAT_S)
+        assert (world.hosts["b"].taken, world.hosts["c"].taken) == ([], ["1" * 32])
 
     run(scenario())
 
@@ -309,7 +327,7 @@ def test_a_job_expires_in_two_steps_and_leaves_nothing(
 ) -> None:
     async def scenario() -> None:
         ledger = Ledger(objects)
-        key = promise_key("the client", "key")
+        key = promise_key("the client", "model", "key")
         held = await ledger.create(new(idempotency=key), document)
         await ledger.make_promise(key, Promise(held.record.id, "content"))
         await ledger.keep_result(held.record.id, RESULT)
@@ -354,13 +372,13 @@ def test_a_key_stands_for_the_first_job(objects: MemoryObjects) -> None:
 def test_names_of_objects_tell_nothing_of_a_client(objects: MemoryObjects, document: Path) -> None:
     async def scenario() -> None:
         ledger = Ledger(objects)
-        key = promise_key("the client", "the key")
+        key = promise_key("the client", "model", "the key")
         await ledger.create(new(idempotency=key), document)
         await ledger.make_promise(key, Promise("1", "content"))
         assert not [key for key in objects.kept if "client" in key or "the key" in key]
 
     run(scenario())
-    assert promise_key("ab", "c") != promise_key("a", "bc")
+    assert promise_key("ab", "c", "d") != promise_key("a", "bc", "d") != promise_key("a", "b", "cd")
 
 
 def test_a_document_that_does_not_come_so_far_leaves_no_job(

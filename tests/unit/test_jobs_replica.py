@@ -115,7 +115,9 @@ def stage(workspace: Workspace, objects: Objects, folder: Path) -> Stage:
         ttl=timedelta(days=1),
     )
     backlog = Backlog(10**9, lambda pages: pages)
-    replica = Replica(ledger, runner, backlog, metrics, lambda: True, nullcontext, 10**9)
+    replica = Replica(
+        ledger, runner, backlog, metrics, lambda: True, nullcontext, 10**9, "scripted"
+    )
     document = folder / "document"
     document.write_bytes(b"a document")
     return Stage(objects, ledger, replica, Jobs(ledger, runner, replica), document)
@@ -208,6 +210,21 @@ def test_a_job_whose_key_could_not_be_written_is_none(
         await stage.until(lambda: not len(stage.replica.backlog))
         assert set(stage.objects.kept) == before
         assert not stage.replica.waiting()
+
+    play(scenario)
+
+
+def test_a_job_is_for_the_model_that_it_was_sent_to(play: Callable[..., None]) -> None:
+    async def scenario(stage: Stage) -> None:
+        job = await stage.submit("k")
+        assert stage.replica.can_take(job)
+        stage.replica.model = "another"  # whose service shares the bucket
+        assert not stage.replica.can_take(job)
+        other = await stage.submit("k")
+        assert (other.id != job.id, other.model) == (True, "another")
+        found = await stage.kept(job)
+        assert found is not None
+        assert found.model == job.model == "scripted"
 
     play(scenario)
 

@@ -72,5 +72,6 @@ def make_jobs(
         can_take,
         lifecycle.request,
         local_bytes,
+        f"{settings.model} {settings.vlm_model}".strip(),
     )
     return Jobs(ledger, runner, replica)

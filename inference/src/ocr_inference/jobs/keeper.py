@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ocr_inference.jobs.lease import HEARTBEAT_S, STALE_S, Heartbeats
 from ocr_inference.jobs.ledger import ACTIVE, Held, Ledger, cancel_key
-from ocr_inference.jobs.model import JobStatus, cancelled, utc_now
+from ocr_inference.jobs.model import JobRecord, JobStatus, cancelled, utc_now
 from ocr_inference.sinks.base import StoreFailed
 
 log = logging.getLogger("ocr_inference.jobs")
@@ -30,8 +30,8 @@ class Host(Protocol):
 
     def has(self, job: str) -> bool: ...
 
-    def can_take(self) -> bool:
-        """It would get on with a job."""
+    def can_take(self, record: JobRecord) -> bool:
+        """It would get on with this job."""
         ...
 
     def take(self, held: Held) -> None:
@@ -132,7 +132,7 @@ class Keeper:
         if held.record.status is JobStatus.CANCELLING:
             await self._ledger.finish(cancelled(held.record, self._ttl), held.tag)
             return
-        if not self._host.can_take():
+        if not self._host.can_take(held.record):
             return
         await self.introduce()
         taken = await self._ledger.claim(held, self._host.id)

@@ -237,9 +237,10 @@ class Ledger:
         return [name for name in names if "." not in name], wanted
 
 
-def promise_key(client: str, key: str) -> str:
+def promise_key(client: str, model: str, key: str) -> str:
     """Hashed: a client's name and what it sends are no names of objects."""
-    return f"jobs-keys/{hashlib.sha256(f'{client}{chr(0)}{key}'.encode()).hexdigest()}"
+    told = "\0".join((client, model, key))
+    return f"jobs-keys/{hashlib.sha256(told.encode()).hexdigest()}"
 
 
 def cancel_key(job: str) -> str:

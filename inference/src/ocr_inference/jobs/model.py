@@ -90,6 +90,8 @@ class JobRecord(BaseModel):
     fresh: bool
     input: Input
     pages_total: int
+    model: str = ""
+    """What is to read it. Without a version: a newer one goes on with an older one's jobs."""
     status: JobStatus = JobStatus.QUEUED
     owner: str = ""
     """The replica that runs it or will; nobody's when empty."""

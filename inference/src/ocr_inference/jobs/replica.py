@@ -31,7 +31,7 @@ _GIVE_AWAY_S = 5.0
 
 class Replica:
     """`can_work`: it would get on with another's job. `in_flight`: held while a drain is to wait.
-    `local_bytes`: of all jobs on this disk, where they are on it."""
+    `local_bytes`: of all jobs on this disk, where they are on it. `model`: what reads here."""
 
     def __init__(
         self,
@@ -42,7 +42,9 @@ class Replica:
         can_work: Callable[[], bool],
         in_flight: Callable[[], AbstractContextManager[None]],
         local_bytes: int,
+        model: str,
     ) -> None:
+        self.model = model
         self.id = new_id()
         self.leaving = False
         self.backlog = backlog
@@ -140,8 +142,8 @@ class Replica:
     def has(self, job: str) -> bool:
         return job in self._live or job in self.backlog
 
-    def can_take(self) -> bool:
-        return not self.leaving and self._can_work()
+    def can_take(self, record: JobRecord) -> bool:
+        return record.model == self.model and not self.leaving and self._can_work()
 
     def take(self, held: Held) -> None:
         record = held.record

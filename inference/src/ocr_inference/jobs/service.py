@@ -168,7 +168,7 @@ class Jobs:
     async def _submit(self, order: Order) -> JobRecord:
         promise = None
         if order.key is not None:
-            name = promise_key(order.client, order.key)
+            name = promise_key(order.client, self._replica.model, order.key)
             promise = Promise(new_id(), order.content)
             if (kept := await self._promised(name, promise, order.client)) is not None:
                 return kept
@@ -182,6 +182,7 @@ class Jobs:
                 name=sent.name, size=sent.size, sha256=sent.sha256, page_count=order.page_count
             ),
             pages_total=order.pages,
+            model=self._replica.model,
             owner="" if self._replica.leaving else self._replica.id,
             created_at=utc_now(),
             idempotency=name if promise else None,
