@@ -174,7 +174,16 @@ class Room:
             wait_for(f"{name} Ready with {replicas}", look, timeout)
         except AssertionError as late:
             raise AssertionError(f"{late}\n{self.story(name)}") from None
+        # A ready pod is in the endpoints before kube-proxy has written its rules.
+        wait_for(f"the address of {name}", lambda: self._connects(name), 15, every=0.1)
         return self.service(name)
+
+    def _connects(self, name: str) -> bool:
+        try:
+            self.get(f"{self.address(name)}/livez")
+        except httpx.TransportError:
+            return False
+        return True
 
     def story(self, name: str) -> str:
         """What a person would look at when a service does not come up."""

@@ -20,7 +20,6 @@ BAD = [
         "unsupported_media_type",
         "save it as PDF",
     ),
-    ("large", "large.png", bytes(MAX_BYTES), {}, "file_too_large", "smaller resolution"),
     ("empty", "empty.png", b"", {}, "empty_file", "original"),
     ("damaged", "damaged.png", picture()[:40], {}, "decode_failed", "save it anew"),
     ("locked", "locked.pdf", encrypted_pdf(), {}, "encrypted_pdf", "save it without one"),

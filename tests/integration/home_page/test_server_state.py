@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from browser import visit
@@ -38,25 +37,6 @@ def test_a_model_that_cannot_be_loaded_is_told_of(browser: Browser, tmp_path: Pa
         expect(tab.page.locator("#server-title")).to_have_text("The model could not be loaded")
         expect(tab.page.locator("#server-text")).to_contain_text("The weights are <b>gone</b>.")
         tab.judge("failed")
-
-
-def test_a_full_queue_is_waited_for(browser: Browser, tmp_path: Path) -> None:
-    script = {"pages": [{"seconds": 4}]}
-    room = {"ocr_max_upload_bytes": 3000, "ocr_queue_max_bytes": 4000}
-    with (
-        running_server(tmp_path, script, ocr_engine_workers=1, **room) as server,
-        visit(browser, server.url) as tab,
-    ):
-        for side in (20, 21, 22, 23):
-            content = picture(side, side) + bytes(1800)
-            answer = server.http.post("/v1/jobs", files={"file": ("before.png", content)})
-        assert answer.json()["error"]["code"] == "queue_full"
-        tab.choose(file("late.png", picture()))
-        tab.wait_phase("retry")
-        expect(tab.page.locator("#status")).to_have_text(re.compile(r"Sent again in \d+ s"))
-        expect(tab.page.locator("#notices")).to_contain_text("The server is busy")
-        tab.judge("busy")
-        tab.wait_phase("done")
 
 
 def test_a_lost_connection_is_taken_up_again(browser: Browser, server: OcrServer) -> None:

@@ -51,8 +51,9 @@ class Place:
         operations: Counter,
         operation: str,
         sentence: Callable[[Exception], str] | None = None,
-        threads: int = THREADS,
+        threads: int | None = None,
     ) -> None:
+        threads = threads or THREADS
         self._name = name
         self._operations = operations
         self._operation = operation
