@@ -127,8 +127,10 @@ def test_cancelling_stops_the_work(server: OcrServer) -> None:
     before = pages_read(server)
     job = server.submitted(pdf(100))
     server.wait_for(lambda: server.get(job).json()["pages_done"] >= 2)
+    assert server.get("/health").json()["queue"] == {"pages": 0, "max_pages": 512, "jobs": 1}
     answer = server.http.delete(job)
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    assert server.get("/health").json()["queue"]["jobs"] == 0
     time.sleep(0.3)  # what the engine had begun
     stopped = pages_read(server)
     time.sleep(0.7)

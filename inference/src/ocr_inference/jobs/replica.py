@@ -67,6 +67,11 @@ class Replica:
         running = (self._live[job].record for job in self._running)
         return self.backlog.pages + sum(one.pages_total - one.pages_done for one in running)
 
+    @property
+    def jobs(self) -> int:
+        """That are not finished."""
+        return len(self.backlog) + len(self._running)
+
     def live(self, job: str) -> Live | None:
         return self._live.get(job)
 

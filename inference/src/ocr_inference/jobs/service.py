@@ -58,6 +58,11 @@ class Jobs:
         return self._replica.pages
 
     @property
+    def unfinished(self) -> int:
+        """Jobs that wait or are read on this replica."""
+        return self._replica.jobs
+
+    @property
     def closing(self) -> bool:
         """Whoever follows a job had better ask another replica."""
         return self._replica.leaving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ocr_inference.startup import StartWarning
 
@@ -13,8 +13,9 @@ S3State = Literal["configured", "credentials_missing", "not_configured"]
 
 
 class QueueHealth(BaseModel):
-    pages: int
+    pages: int = Field(description="That wait or are read while somebody waits for them.")
     max_pages: int
+    jobs: int = Field(description="That wait or are read on this replica, beside those pages.")
 
 
 class Health(BaseModel):

@@ -26,7 +26,9 @@ def health(services: Services) -> Health:
         error=engine.error,
         warnings=warnings,
         queue=QueueHealth(
-            pages=services.admission.pages, max_pages=services.settings.queue_max_pages
+            pages=services.admission.pages,
+            max_pages=services.settings.queue_max_pages,
+            jobs=services.jobs.unfinished,
         ),
         writable=services.folders.writable,
     )
