@@ -49,7 +49,7 @@ def _where(error: BaseException) -> str:
 def configure(stream: TextIO = sys.stdout) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
-    # Libraries tell of parameters (botocore), of URLs (the HTTP client under openai), and of every
+    # Libraries tell of parameters (botocore), of URLs (HTTP clients), and of every
     # connection (uvicorn).
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("ocr_inference").setLevel(logging.INFO)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from browser import visit
 from home_page import file
-from ocr_server import OcrServer, pdf, picture, running_server
+from ocr_server import OcrServer, pdf, picture, refusal, running_server
 from playwright.sync_api import Browser, expect
 from wire import wire
+
+from ocr_inference.sources.space import MAX_REST_BYTES
 
 
 def test_documents_wait_for_a_model_that_loads(browser: Browser, tmp_path: Path) -> None:
@@ -37,6 +43,31 @@ def test_a_model_that_cannot_be_loaded_is_told_of(browser: Browser, tmp_path: Pa
         expect(tab.page.locator("#server-title")).to_have_text("The model could not be loaded")
         expect(tab.page.locator("#server-text")).to_contain_text("The weights are <b>gone</b>.")
         tab.judge("failed")
+
+
+def test_a_full_queue_is_waited_for(browser: Browser, tmp_path: Path) -> None:
+    # The room is the least there can be: the largest document and what a body has beside it.
+    room = {"ocr_max_upload_bytes": 1_000_000, "ocr_queue_max_bytes": 1}
+    with running_server(tmp_path, **room) as server, visit(browser, server.url) as tab:
+        # Two uploads that were begun and do not go on have all of it.
+        with begun(server, 1_000_000), begun(server, MAX_REST_BYTES):
+            server.wait_for(lambda: server.submit(picture()).status_code == 503)
+            assert refusal(server.submit(picture())) == (503, "queue_full")
+            tab.choose(file("late.png", picture()))
+            tab.wait_phase("retry")
+            expect(tab.page.locator("#status")).to_have_text(re.compile(r"Sent again in \d+ s"))
+            expect(tab.page.locator("#notices")).to_contain_text("The server is busy")
+            tab.judge("busy")
+        tab.wait_phase("done")
+
+
+@contextmanager
+def begun(server: OcrServer, size: int) -> Iterator[None]:
+    """An upload that announces so many bytes and sends none of them."""
+    head = "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=b\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(f"{head}content-length: {size}\r\n\r\n".encode())
+        yield
 
 
 def test_a_lost_connection_is_taken_up_again(browser: Browser, server: OcrServer) -> None:
