@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import pytest
 from kubeapi import condition, wait_for
+from processes import container_process
 from world import PAGES, Room
 
 PAGE = PAGES / "letter-en.png"
@@ -25,17 +24,6 @@ def template_generation(room: Room, name: str) -> set[str]:
 
 def server(room: Room, name: str) -> dict:
     return room.deployment(name)["spec"]["template"]["spec"]["containers"][0]
-
-
-def process_of(pod: dict) -> int:
-    """The process of the pod's container, as this machine, which is the node, counts it."""
-    container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-    for entry in Path("/proc").iterdir():
-        # Processes come and go.
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if entry.name.isdigit() and container in (entry / "cgroup").read_text():
-                return int(entry.name)
-    raise AssertionError(f"no process is in the cgroup of container {container}")
 
 
 def restarts(pod: dict) -> int:
@@ -186,7 +174,7 @@ def test_deletion_works_with_the_operator_down(service: Room) -> None:
 def test_the_operator_is_killed_in_the_middle_and_nothing_is_lost(room: Room) -> None:
     names = [f"burst-{number}" for number in range(8)]
     pod = wait_for("the operator", room.world.operator_pod)
-    process = process_of(pod)
+    process = container_process(pod)
     # It finds all of them waiting at once, and is killed after its first write.
     os.kill(process, signal.SIGSTOP)
     for name in names[:4]:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from holds import OURS, READINESS_DELAY, holds_table, measure_holds
 from kubeapi import Json, condition, wait_for
+from processes import container_process, kept_waiting
 from world import Room, World
 
 
@@ -158,15 +159,20 @@ def test_health_answers_while_a_model_loads(room: Room, model: str, request) -> 
     pod = wait_for("a running container", running, 60, every=0.05)
     stop = threading.Event()
     first = wait_for("the first answer", lambda: first_answer(room, pod), 30, every=0.02)
+    # Other tests run on the same cores: what they took is not the server's.
+    waited = kept_waiting(container_process(pod))
     began = parse(running()["status"]["containerStatuses"][0]["state"]["running"]["startedAt"])
     # startedAt is cut to whole seconds, and the test looks late: what the server measured of its
     # own process, from the kernel's start of it to the first answer, is exact.
     process = room.get(room.pod_url(pod, "/startupz")).json()["phases"][0]
     seen = first - began.timestamp()
-    print(f"{model}: /startupz answers after {process['seconds']:.2f} s, seen after {seen:.2f} s")
+    print(
+        f"{model}: /startupz answers after {process['seconds']:.2f} s, seen after {seen:.2f} s, "
+        f"of which it waited {waited:.2f} s for a core"
+    )
     assert process["name"] == "process"
-    assert process["seconds"] <= 3
-    assert seen <= 3 + 1 + 1
+    assert process["seconds"] - waited <= 3
+    assert seen - waited <= 3 + 1 + 1
 
     polled = threading.Thread(target=lambda: taken.update(poll_health(room.world, base, stop)))
     taken: dict[str, list[float]] = {}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -90,3 +91,16 @@ def kept_waiting(process: int | str = "self") -> float:
     `thread-self` is the calling thread.
     """
     return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+
+
+def container_process(pod: dict[str, Any]) -> int:
+    """The first process of the pod's container, as this machine, which is the node, counts it."""
+    container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    found = []
+    for entry in Path("/proc").iterdir():
+        # Processes come and go.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if entry.name.isdigit() and container in (entry / "cgroup").read_text():
+                found.append(int(entry.name))
+    assert found, f"no process is in the cgroup of container {container}"
+    return min(found)

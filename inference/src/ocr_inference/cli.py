@@ -5,6 +5,7 @@ Imports are late on purpose: the engine child is started before the HTTP librari
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,8 @@ EXIT_CONFIGURATION = 2
 @app.command()
 def serve() -> None:
     """Serve HTTP. Settings come from the environment (OCR_*)."""
+    # Until the server listens next to nothing is garbage: looking for it is a tenth of the start.
+    gc.disable()
     from ocr_inference import logs
     from ocr_inference.caches import cache_dir
     from ocr_inference.engine.cpu import cpu_limit

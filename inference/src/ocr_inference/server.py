@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -207,6 +208,9 @@ def _listening(
 ) -> list[asyncio.Future[object]]:
     """The process answers from now on; what was not needed for that is begun."""
     services.record.answering(time.monotonic())
+    # What was imported stays: the collector need not look at it again.
+    gc.freeze()
+    gc.enable()
     services.folders.watch()
     GpuMetrics().watch(services.metrics.registry)
     services.sink.prepare()
