@@ -81,7 +81,7 @@ def _load(model: str, threads: int) -> None:
 
 def read_file(page: str) -> tuple[float, str]:
     began = time.perf_counter()
-    image, dpi = render(Path(page), 1, DPI, LIMITS)
+    image, dpi, *_ = render(Path(page), 1, DPI, LIMITS)
     text = _text(image, dpi)
     return time.perf_counter() - began, text
 

@@ -86,7 +86,7 @@ def _render(file: Path, folder: Path) -> tuple[list[RawImage], float]:
     found, cpu_s = [], 0.0
     for number in range(1, COUNTS[-1] + 1):
         began = time.process_time()
-        image, dpi = render(file, number, DPI, LIMITS)
+        image, dpi, *_ = render(file, number, DPI, LIMITS)
         cpu_s += time.process_time() - began
         raw = folder / f"{number}.bgr"
         image.tofile(raw)

@@ -125,7 +125,7 @@ def pp_ocr(load: Callable[[str], Engine]) -> Engine:
 
 
 def test_tesseract_keeps_a_deadline_and_goes_on_afterwards(tesseract: Engine) -> None:
-    image, dpi = render(LETTER, 1, 200, LIMITS)
+    image, dpi, *_ = render(LETTER, 1, 200, LIMITS)
     with pytest.raises(TimeoutError):
         tesseract.read(image, ReadOptions(dpi=dpi), 0.05)
     cut = np.ascontiguousarray(image[:400])
@@ -133,7 +133,7 @@ def test_tesseract_keeps_a_deadline_and_goes_on_afterwards(tesseract: Engine) ->
 
 
 def test_tesseract_gives_the_words_of_each_line_inside_it(tesseract: Engine) -> None:
-    image, dpi = render(LETTER, 1, 200, LIMITS)
+    image, dpi, *_ = render(LETTER, 1, 200, LIMITS)
     page = tesseract.read(np.ascontiguousarray(image[:400]), ReadOptions(dpi=dpi), 60)
     lines = [line for block in page.blocks for line in block.lines]
     assert len(lines) > 2
@@ -147,7 +147,7 @@ def test_tesseract_gives_the_words_of_each_line_inside_it(tesseract: Engine) -> 
 
 
 def test_tesseract_reads_a_language_that_only_the_request_asks_for(tesseract: Engine) -> None:
-    image, dpi = render(ARTICLE, 1, 200, LIMITS)
+    image, dpi, *_ = render(ARTICLE, 1, 200, LIMITS)
     cut = np.ascontiguousarray(image[180:260])
     page = tesseract.read(cut, ReadOptions(dpi=dpi, languages=("ru",)), None)
     assert page.blocks[0].text == "Сколько ждать запуска"

@@ -65,7 +65,7 @@ def test_what_fails_is_counted_and_not_timed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_sample_is_an_a4_page_at_200_dpi(tmp_path: Path) -> None:
     write_sample(tmp_path / "sample.png")
-    image, dpi = render(tmp_path / "sample.png", 1, 100, Limits(1, 40_000_000))
+    image, dpi, *_ = render(tmp_path / "sample.png", 1, 100, Limits(1, 40_000_000))
     assert (image.shape[1], image.shape[0], dpi) == (1654, 2339, 200)
     # Print all over it, and not only in a corner.
     dark = (image < 128).all(axis=2)

@@ -49,7 +49,7 @@ def test_a_format_is_told_by_its_bytes_and_decoded(
 ) -> None:
     path = saved(tmp_path, Image.new("RGB", (60, 40), (250, 120, 10)), kind)
     assert inspect(path, None, LIMITS) == DocumentInfo(media_type, 1, (1,), (2400,))
-    image, _ = render(path, 1, 200, LIMITS)
+    image, *_ = render(path, 1, 200, LIMITS)
     assert image.shape == (40, 60, 3)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
@@ -75,7 +75,7 @@ def test_a_pdf_is_rendered_at_the_resolution_asked_for(tmp_path: Path) -> None:
     path = written(tmp_path, data)
     found = inspect(path, None, LIMITS, dpi=100)
     assert found == DocumentInfo("application/pdf", 2, (1, 2), (20_000, 20_000))
-    image, dpi = render(path, 1, 100, LIMITS)
+    image, dpi, *_ = render(path, 1, 100, LIMITS)
     assert (image.shape, dpi) == ((100, 200, 3), 100)
     assert image[50, 50].tolist() == [0, 0, 255]
     assert image[50, 150].tolist() == [255, 255, 255]
@@ -84,14 +84,14 @@ def test_a_pdf_is_rendered_at_the_resolution_asked_for(tmp_path: Path) -> None:
 
 def test_a_pdf_page_too_large_for_the_resolution_is_rendered_at_less(tmp_path: Path) -> None:
     path = written(tmp_path, documents.pdf((2384, 3370)))  # A0
-    image, dpi = render(path, 1, 400, LIMITS)
+    image, dpi, *_ = render(path, 1, 400, LIMITS)
     assert dpi == 160
     assert 39_000_000 < image.shape[0] * image.shape[1] <= 40_000_000
 
 
 def test_a_long_pdf_page_is_held_to_the_longest_side(tmp_path: Path) -> None:
     path = written(tmp_path, documents.pdf((72, 7200)))
-    image, dpi = render(path, 1, 400, LIMITS)
+    image, dpi, *_ = render(path, 1, 400, LIMITS)
     assert dpi == 163
     assert max(image.shape) <= LIMITS.max_side
 
@@ -114,17 +114,37 @@ def test_a_photo_is_turned_as_its_orientation_says(kind: str, tmp_path: Path) ->
     image.paste("black", (0, 0, 20, 20))
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise
-    turned, _ = render(saved(tmp_path, image, kind, exif=exif), 1, 200, LIMITS)
+    turned, *_ = render(saved(tmp_path, image, kind, exif=exif), 1, 200, LIMITS)
     assert turned.shape == (60, 40, 3)
     assert turned[5, 35].max() < 60, "the dark corner belongs at the top right"
     assert turned[5, 5].min() > 200
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP"])
+def test_the_rotation_is_how_the_stored_picture_was_turned(
+    kind: str, orientation: int, tmp_path: Path
+) -> None:
+    stored = np.full((40, 60), 255, np.uint8)
+    stored[:16, :16], stored[:16, -16:], stored[-16:, :16] = 0, 80, 160
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(stored).convert("RGB")
+    turned, _, rotation = render(
+        saved(tmp_path, image, kind, exif=exif, quality=95), 1, 200, LIMITS
+    )
+    mirrored = stored[:, ::-1] if orientation in (2, 4, 5, 7) else stored
+    expected = np.rot90(mirrored, -rotation // 90)  # which turns against the clock
+    assert rotation in (0, 90, 180, 270)
+    assert turned.shape[:2] == expected.shape
+    assert np.abs(turned[:, :, 0].astype(int) - expected).mean() < 4
 
 
 def test_what_is_transparent_is_white(tmp_path: Path) -> None:
     image = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (0, 0, 10, 20))
     for flavour in (image, image.quantize(4)):
-        seen, _ = render(saved(tmp_path, flavour, "PNG"), 1, 200, LIMITS)
+        seen, *_ = render(saved(tmp_path, flavour, "PNG"), 1, 200, LIMITS)
         assert seen[10, 15].tolist() == [255, 255, 255]
         assert seen[10, 5].tolist() == [0, 0, 0]
 
@@ -133,7 +153,7 @@ def test_sixteen_bits_of_which_twelve_are_used_are_not_black(tmp_path: Path) -> 
     samples = np.full((20, 20), 4095, np.uint16)
     samples[:10] = 100
     for kind in ("PNG", "TIFF"):
-        seen, _ = render(saved(tmp_path, Image.fromarray(samples), kind), 1, 200, LIMITS)
+        seen, *_ = render(saved(tmp_path, Image.fromarray(samples), kind), 1, 200, LIMITS)
         assert seen[15, 5].min() == 255
         assert seen[5, 5].max() < 10
 
@@ -145,7 +165,7 @@ def test_sixteen_bits_with_white_as_zero_are_turned_round(tmp_path: Path) -> Non
     black_is_zero, white_is_zero = (struct.pack("<HHIHH", 262, 3, 1, n, 0) for n in (1, 0))
     assert black_is_zero in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(black_is_zero, white_is_zero))
-    seen, _ = render(path, 1, 200, LIMITS)
+    seen, *_ = render(path, 1, 200, LIMITS)
     assert seen[5, 5].max() == 0
     assert seen[15, 5].min() == 255
 
@@ -153,7 +173,7 @@ def test_sixteen_bits_with_white_as_zero_are_turned_round(tmp_path: Path) -> Non
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK"])
 def test_every_common_kind_of_pixel_becomes_bgr(mode: str, tmp_path: Path) -> None:
     kind = "TIFF" if mode == "CMYK" else "PNG"
-    seen, _ = render(
+    seen, *_ = render(
         saved(tmp_path, Image.new("RGB", (8, 8), "white").convert(mode), kind), 1, 200, LIMITS
     )
     assert seen.shape == (8, 8, 3)
@@ -162,7 +182,7 @@ def test_every_common_kind_of_pixel_becomes_bgr(mode: str, tmp_path: Path) -> No
 
 def test_floating_point_pixels_are_scaled(tmp_path: Path) -> None:
     samples = np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)
-    seen, _ = render(saved(tmp_path, Image.fromarray(samples), "TIFF"), 1, 200, LIMITS)
+    seen, *_ = render(saved(tmp_path, Image.fromarray(samples), "TIFF"), 1, 200, LIMITS)
     assert seen[0, 0, 0] == 0
     assert seen[9, 9, 0] == 255
 

@@ -60,9 +60,9 @@ def lines_of(text: PageText | None) -> list[Line]:
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_each_word_is_where_it_is_seen(tmp_path: Path, rotation: int) -> None:
     path = a_pdf(tmp_path / "a.pdf", Rotate=rotation, CropBox=pikepdf.Array([40, 600, 340, 760]))
-    text, width, height, dpi = own_text(path, 1, 144, LIMITS, trusted=True)
+    text, width, height, dpi, turned = own_text(path, 1, 144, LIMITS, trusted=True)
     assert (width, height) == ((600, 320) if rotation % 180 == 0 else (320, 600))
-    assert dpi == 144
+    assert (dpi, turned) == (144, rotation)
     assert text is not None
     words = {word.text: word.bbox for line in lines_of(text) for word in line.words}
     assert words.keys() == {"A", "page", "with", "words", "of", "its", "own", "to", "read"}

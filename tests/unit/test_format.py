@@ -134,6 +134,7 @@ def test_a_failed_page_says_why() -> None:
             "width": 0,
             "height": 0,
             "dpi": 200,
+            "rotation": 0,
             "status": "failed",
             "error": "The page is damaged.",
             "blocks": [],

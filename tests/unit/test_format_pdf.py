@@ -220,7 +220,7 @@ def test_a_picture_looks_in_the_pdf_as_it_does_to_the_engine(
     drawing = drawing.convert("L").convert(mode) if mode == "I;16" else drawing.convert(mode)
     document, picture = tmp_path / "in", tmp_path / "picture"
     drawing.save(document, kind)
-    image, _ = render_frame(document, kind, 1, 144, Limits(1, 10**6))
+    image, *_ = render_frame(document, kind, 1, 144, Limits(1, 10**6))
     assert copy_picture(document, kind, picture) == copied
     if not copied:
         encode_picture(image, picture)

@@ -47,7 +47,7 @@ class Child:
                 "page_numbers": [1],
                 "pixels": [1],
             }
-        return {"height": 1, "width": 1, "dpi": 72}
+        return {"height": 1, "width": 1, "dpi": 72, "rotation": 0}
 
 
 class Engine:

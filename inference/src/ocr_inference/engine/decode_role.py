@@ -44,13 +44,13 @@ def start(config: Message, emit: Emit) -> Handlers:
         return asdict(inspect(Path(call["path"]), call["pages"], allowed, call["dpi"]))
 
     def render_call(call: Message) -> Message:
-        image, dpi = render(Path(call["path"]), call["number"], call["dpi"], limits)
+        image, dpi, rotation = render(Path(call["path"]), call["number"], call["dpi"], limits)
         try:
             image.tofile(call["out"])
         except OSError as error:  # numpy's own has no number, and a full disk is what can happen
             raise storage_full() from error
         height, width = image.shape[:2]
-        return {"height": height, "width": width, "dpi": dpi}
+        return {"height": height, "width": width, "dpi": dpi, "rotation": rotation}
 
     def preview_call(call: Message) -> Message:
         page = preview(Path(call["path"]), call["number"], call["side"], limits)
@@ -62,9 +62,9 @@ def start(config: Message, emit: Emit) -> Handlers:
 
     def own_text_call(call: Message) -> Message:
         path, number, dpi = Path(call["path"]), call["number"], call["dpi"]
-        text, width, height, dpi = own_text(path, number, dpi, limits, call["trusted"])
+        text, width, height, dpi, rotation = own_text(path, number, dpi, limits, call["trusted"])
         found = None if text is None else asdict(text)
-        return {"text": found, "width": width, "height": height, "dpi": dpi}
+        return {"text": found, "width": width, "height": height, "dpi": dpi, "rotation": rotation}
 
     def picture_call(call: Message) -> Message:
         picture(Path(call["path"]), call["number"], Path(call["out"]), limits)

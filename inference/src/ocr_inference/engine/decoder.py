@@ -115,7 +115,7 @@ class Decoder:
         page = await self._call(
             client, "render", deadline, path=str(path), number=number, dpi=dpi, out=str(out)
         )
-        return RawPage(out, page["height"], page["width"], page["dpi"])
+        return RawPage(out, page["height"], page["width"], page["dpi"], page["rotation"])
 
     async def preview(
         self, client: str, path: Path, number: int, side: int, out: Path, deadline: float
@@ -129,7 +129,7 @@ class Decoder:
         self, client: str, path: Path, number: int, dpi: int, trusted: bool, deadline: float
     ) -> Message:
         """`text` of a PDF page's own, None where it is not `trusted` and looks wrong; `width`,
-        `height` and `dpi` are those of the image that `render` would have made."""
+        `height`, `dpi` and `rotation` are those of the image that `render` would have made."""
         return await self._call(
             client, "own_text", deadline, path=str(path), number=number, dpi=dpi, trusted=trusted
         )

@@ -47,6 +47,8 @@ class RawPage:
     height: int
     width: int
     dpi: int
+    rotation: int = 0
+    """As of `pipeline.page.Page`."""
 
 
 class EngineUnavailable(PublicError):

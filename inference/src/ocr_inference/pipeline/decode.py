@@ -14,7 +14,7 @@ from ocr_inference.errors import storage_full
 from ocr_inference.pipeline import images, pdf
 from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
 from ocr_inference.pipeline.magic import HEAD_BYTES, media_type_of
-from ocr_inference.pipeline.page import Image
+from ocr_inference.pipeline.page import Rendered
 from ocr_inference.pipeline.picture import copy_picture, encode_picture
 from ocr_inference.pipeline.selection import select
 
@@ -54,8 +54,8 @@ def inspect(path: Path, pages: str | None, limits: Limits, dpi: int = 200) -> Do
     return DocumentInfo(media_type, len(sizes), numbers, pixels)
 
 
-def render(path: Path, number: int, dpi: int, limits: Limits) -> tuple[Image, int]:
-    """Decode page `number` (1-based) to BGR; returns the image and its dots per inch.
+def render(path: Path, number: int, dpi: int, limits: Limits) -> Rendered:
+    """Decode page `number` (1-based) to BGR.
 
     A PDF is rendered at `dpi`, or at less where it would not fit; an image keeps its pixels.
     Raises `PublicError` 400 decode_failed, 422 too_many_pixels.
@@ -69,8 +69,7 @@ def render(path: Path, number: int, dpi: int, limits: Limits) -> tuple[Image, in
 def preview(path: Path, number: int, side: int, limits: Limits) -> bytes:
     """Page `number` (1-based) as a JPEG with at most `side` pixels on its longer side; errors as
     for `render`."""
-    image, _ = render(path, number, _PREVIEW_DPI, limits)
-    return images.as_jpeg(image, side)
+    return images.as_jpeg(render(path, number, _PREVIEW_DPI, limits).image, side)
 
 
 def picture(path: Path, number: int, out: Path, limits: Limits) -> None:
@@ -84,8 +83,8 @@ def picture(path: Path, number: int, out: Path, limits: Limits) -> None:
         raise too_many_pixels(number, *size, limits)
     try:
         if not copy_picture(path, kind, out):
-            image, _ = images.render_frame(path, kind, number, _PREVIEW_DPI, limits)
-            encode_picture(image, out)
+            frame = images.render_frame(path, kind, number, _PREVIEW_DPI, limits)
+            encode_picture(frame.image, out)
     except OSError as error:
         raise storage_full() from error
 

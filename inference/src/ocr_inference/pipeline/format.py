@@ -56,6 +56,7 @@ def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
         "width": page.width,
         "height": page.height,
         "dpi": page.dpi,
+        "rotation": page.rotation,
         "status": page.status.value,
     }
     if page.text is not None:

@@ -16,13 +16,17 @@ from PIL import ImageOps
 
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
-from ocr_inference.pipeline.page import Image
+from ocr_inference.pipeline.page import Image, Rendered
 
 Size = tuple[int, int]
 
 _BELIEVABLE_DPI = (72.0, 1200.0)
 _BELIEVABLE_INCHES = (1.0, 24.0)
 """Longer side of a sheet. Cameras write 72 dpi into everything: sheets of a metre and a half."""
+
+_ORIENTATION = 0x0112
+_TURNED = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
+"""Exif orientation to degrees clockwise; 2, 4, 5 and 7 are mirrored from left to right before."""
 
 _WHITE_IS_ZERO = 0
 _PHOTOMETRIC = 262
@@ -46,7 +50,7 @@ def frame_sizes(path: Path, kind: str, most: int) -> list[Size]:
     return sizes
 
 
-def render_frame(path: Path, kind: str, number: int, dpi: int, limits: Limits) -> tuple[Image, int]:
+def render_frame(path: Path, kind: str, number: int, dpi: int, limits: Limits) -> Rendered:
     """Decode frame `number`; the resolution is the file's own where it is believable."""
     if kind == "WEBP":
         _check(number, _webp_size(path), limits)
@@ -55,10 +59,19 @@ def render_frame(path: Path, kind: str, number: int, dpi: int, limits: Limits) -
             image.seek(number - 1)
         _check(number, image.size, limits)
         own = _resolution(image)
+        rotation = _rotation(image)  # before: Pillow turns a TIFF while it loads it
         image.load()
+        rotation = rotation or _rotation(image)  # after: a PNG may say it at its end
         ImageOps.exif_transpose(image, in_place=True)  # the other way always makes a copy
         flat = _flatten(image)
-        return np.ascontiguousarray(np.asarray(flat)[:, :, ::-1]), own or dpi
+        pixels = np.ascontiguousarray(np.asarray(flat)[:, :, ::-1])
+        return Rendered(pixels, own or dpi, rotation)
+
+
+def orientation_of(image: Pillow.Image) -> int:
+    """From 1 (upright) to 8, as Exif has it."""
+    value = image.getexif().get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
 
 
 def as_jpeg(image: Image, side: int) -> bytes:
@@ -68,6 +81,10 @@ def as_jpeg(image: Image, side: int) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
+
+
+def _rotation(image: Pillow.Image) -> int:
+    return _TURNED.get(orientation_of(image), 0)
 
 
 def _check(number: int, size: Size, limits: Limits) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 if TYPE_CHECKING:  # the HTTP process knows pages and has none of the libraries of their pictures
     import numpy as np
@@ -12,6 +12,16 @@ if TYPE_CHECKING:  # the HTTP process knows pages and has none of the libraries 
 
 Image: TypeAlias = "NDArray[np.uint8]"
 """A page's picture: height by width by 3, BGR, contiguous."""
+
+
+class Rendered(NamedTuple):
+    """A page as it is read: upright as far as the file says how, at `dpi` dots per inch."""
+
+    image: Image
+    dpi: int
+    rotation: int
+    """As of `Page`."""
+
 
 Task = Literal["parse", "ocr", "table", "formula", "chart", "seal", "spotting"]
 """`parse` finds blocks and reads each as what it is; the others take the page for one block of that
@@ -115,3 +125,5 @@ class Page:
     """`queue_ms`, `render_ms`, `infer_ms`; empty for a page that failed."""
     cached: bool = False
     """It was read for an earlier or a simultaneous request."""
+    rotation: int = 0
+    """Degrees clockwise (0, 90, 180, 270) that the stored page was turned by before it was read."""

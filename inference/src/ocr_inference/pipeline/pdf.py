@@ -16,7 +16,7 @@ import pypdfium2.raw as pdfium_c
 
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
-from ocr_inference.pipeline.page import Image
+from ocr_inference.pipeline.page import Rendered
 
 Points = tuple[float, float]
 
@@ -60,7 +60,7 @@ def fitting_dpi(number: int, size: Points, dpi: int, limits: Limits) -> int:
     return fit
 
 
-def render_page(path: Path, number: int, dpi: int, limits: Limits) -> tuple[Image, int]:
+def render_page(path: Path, number: int, dpi: int, limits: Limits) -> Rendered:
     with opened_pdf(path) as document:
         if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
             # Without it what was filled into a form's fields is not drawn.
@@ -75,7 +75,8 @@ def render_page(path: Path, number: int, dpi: int, limits: Limits) -> tuple[Imag
             )
             with closing(bitmap):
                 # A copy, because the view's memory is PDFium's and its rows are padded.
-                return np.array(bitmap.to_numpy(), copy=True, order="C"), fit
+                image = np.array(bitmap.to_numpy(), copy=True, order="C")
+                return Rendered(image, fit, page.get_rotation())
 
 
 def pixel_size(size: Points, dpi: int) -> tuple[int, int]:

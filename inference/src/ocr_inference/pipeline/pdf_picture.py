@@ -9,8 +9,7 @@ from pathlib import Path
 import pikepdf
 from pikepdf import Array, Dictionary, Name, Object, Pdf
 
-from ocr_inference.pipeline.images import opened
-from ocr_inference.pipeline.picture import orientation_of
+from ocr_inference.pipeline.images import opened, orientation_of
 
 _POINTS_PER_INCH = 72.0
 _LARGEST_POINTS = 14400.0

@@ -40,8 +40,9 @@ Edges = tuple[float, float, float, float]
 
 def own_text(
     path: Path, number: int, dpi: int, limits: Limits, trusted: bool
-) -> tuple[PageText | None, int, int, int]:
-    """The text of page `number` with its width, height and resolution as for `render_page`.
+) -> tuple[PageText | None, int, int, int, int]:
+    """The text of page `number` with its width, height, resolution and rotation as for
+    `render_page`.
 
     None where it is not `trusted` and looks as if a reader saw something else. Raises as
     `render_page`.
@@ -54,9 +55,9 @@ def own_text(
             place = _Placing(page, width, height)
             lines = list(_lines(text, place))
             if not trusted and not (_sane(lines) and _seen(page, place)):
-                return None, width, height, fit
+                return None, width, height, fit, place.rotation
     blocks = blocks_in_order(lines)
-    return PageText(blocks, ConfidenceSource.NONE, own=True), width, height, fit
+    return PageText(blocks, ConfidenceSource.NONE, own=True), width, height, fit, place.rotation
 
 
 class _Placing:
@@ -64,10 +65,10 @@ class _Placing:
 
     def __init__(self, page: Any, width: int, height: int) -> None:
         self._box: Edges = page.get_bbox()
-        self._rotation: int = page.get_rotation()
+        self.rotation: int = page.get_rotation()
         left, bottom, right, top = self._box
         wide, high = right - left, top - bottom
-        if self._rotation in (90, 270):
+        if self.rotation in (90, 270):
             wide, high = high, wide
         self._high = high
         self._across, self._down = width / wide, height / high
@@ -82,7 +83,7 @@ class _Placing:
                 90: (y - bottom, right - x),
                 180: (right - x, top - y),
                 270: (top - y, x - left),
-            }[self._rotation]
+            }[self.rotation]
             corners.append((u * self._across, (self._high - v) * self._down))
         xs, ys = zip(*corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from ocr_inference.pipeline.images import opened
+from ocr_inference.pipeline.images import opened, orientation_of
 from ocr_inference.pipeline.page import Image
 
 _FEW_COLOURS = 256
 _JPEG_QUALITY = 90
-_ORIENTATION = 0x0112
 
 
 def copy_picture(path: Path, kind: str, out: Path) -> bool:
@@ -48,9 +47,3 @@ def encode_picture(image: Image, out: Path) -> None:
     if grey and {value for _, value in colours} <= {0, 255}:
         picture = picture.convert("1")
     picture.save(out, "PNG")
-
-
-def orientation_of(image: Pillow.Image) -> int:
-    """From 1 (upright) to 8, as Exif has it."""
-    value = image.getexif().get(_ORIENTATION, 1)
-    return value if value in range(1, 9) else 1

@@ -133,7 +133,9 @@ class Dispatcher:
         if found["text"] is None:
             return False
         if not work.outcome.done():
-            work.image = RawPage(out, found["height"], found["width"], found["dpi"])
+            work.image = RawPage(
+                out, found["height"], found["width"], found["dpi"], found["rotation"]
+            )
             took = time.monotonic() - began
             work.outcome.set_result(
                 PageOutcome(work.image, found["text"], began - work.queued_at, took, 0.0)

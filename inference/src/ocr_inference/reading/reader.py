@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -185,6 +186,7 @@ def _read_page(number: int, outcome: PageOutcome, cached: bool, request: ReadReq
             "infer_ms": round(outcome.read_s * 1000, 1),
         },
         cached=cached,
+        rotation=image.rotation,
     )
 
 
@@ -192,8 +194,17 @@ def _failed(
     request: ReadRequest, number: int, error: PublicError, image: RawPage | None = None
 ) -> tuple[Page, PublicError]:
     """Of its size where that is known."""
-    size = (0, 0, request.dpi) if image is None else (image.width, image.height, image.dpi)
-    return Page(number, *size, PageStatus.FAILED, error=error.message), error
+    image = image or RawPage(Path(), 0, 0, request.dpi)
+    page = Page(
+        number,
+        image.width,
+        image.height,
+        image.dpi,
+        PageStatus.FAILED,
+        error=error.message,
+        rotation=image.rotation,
+    )
+    return page, error
 
 
 def _page_text(crossed: dict[str, Any]) -> PageText:

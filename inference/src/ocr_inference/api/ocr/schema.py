@@ -73,6 +73,10 @@ class PageItem(BaseModel):
     width: int
     height: int
     dpi: int
+    rotation: Literal[0, 90, 180, 270] = Field(
+        description="Degrees clockwise that the stored page was turned by before it was read: a "
+        "PDF page's own rotation, an image's Exif orientation."
+    )
     status: Literal["ok", "failed"]
     text_source: Literal["pdf"] | None = Field(
         None, description="`pdf`: the file's own text, which was not read from the picture."
