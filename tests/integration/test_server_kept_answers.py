@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +148,20 @@ def test_a_drain_waits_for_an_answer_that_is_being_taken(tmp_path: Path) -> None
                 taken += len(data)
             assert taken > size
         assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize("route", ["/layout-parsing", "/v1/ocr"])
+def test_an_answer_for_clients_of_others_is_given_up_too(
+    finished: tuple[OcrServer, str], route: str
+) -> None:
+    server, _ = finished
+    pages = 50  # it takes seconds to write what was read
+    document = f"data:application/pdf;base64,{b64encode(pdf(pages, len(route))).decode()}"
+    named = {"file": document} if "layout" in route else {"document": {"image_url": document}}
+    request = server.http.build_request("POST", route, json=named)
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    before, read = server.metric(DISCONNECTS), server.metric("ocr_pages_total")
+    with asked(server, f"POST {route} HTTP/1.1\r\n{head}\r\n".encode() + request.read()):
+        server.wait_for(lambda: server.metric("ocr_pages_total") == read + pages)
+    server.wait_for(lambda: server.metric(DISCONNECTS) == before + 1, seconds=10)
+    assert server.metric("ocr_queue_pages") == 0

@@ -1,14 +1,16 @@
-"""A document in a JSON body, read while the client waits: what the routes for other servers'
-clients have in common."""
+"""A document in a JSON body, read and answered while the client waits: what the routes for other
+servers' clients have in common."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
+from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
 
 from ocr_inference.api.work import admitted, announced, note_timings, unless_gone, wants_fresh
@@ -33,10 +35,14 @@ class Wanted:
     task: Task = "parse"
 
 
-async def read_json_document(
-    request: Request, services: Services, parse: Callable[[dict[str, Any]], Wanted]
-) -> Reading:
-    """Read what the body's JSON object asks for, as `parse` understands it.
+async def answer_json_document(
+    request: Request,
+    services: Services,
+    parse: Callable[[dict[str, Any]], Wanted],
+    write: Callable[[Reading], str],
+) -> Response:
+    """Read what the body's JSON object asks for, as `parse` understands it, and answer with the
+    JSON that `write` makes of it in a thread.
 
     Raises `PublicError`, and `ClientDisconnect` where the client is gone.
     """
@@ -59,7 +65,7 @@ async def read_json_document(
         async def fetch(url: str) -> Document:
             return await services.urls.fetch(url, path, space, deadline)
 
-        async def read() -> Reading:
+        async def answer() -> Response:
             document = await named_document(wanted.source, body.inline, path, limit, fetch)
             asked = ReadRequest(
                 client=client,
@@ -69,16 +75,14 @@ async def read_json_document(
                 task=wanted.task,
                 fresh=wants_fresh(request),
             )
-            return await services.reader.read(asked, ticket)
+            reading = await services.reader.read(asked, ticket)
+            note_timings(request, reading)
+            text = await asyncio.to_thread(write, reading)
+            # Formats of others have no word for a document of which some pages failed.
+            headers = {"X-OCR-Status": "partial" if reading.errors else "success"}
+            return Response(text, media_type="application/json", headers=headers)
 
-        reading = await unless_gone(request, read())
-    note_timings(request, reading)
-    return reading
-
-
-def status_header(reading: Reading) -> dict[str, str]:
-    """Formats of others have no word for a document of which some pages failed."""
-    return {"X-OCR-Status": "partial" if reading.errors else "success"}
+        return await unless_gone(request, answer())
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -11,12 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
 from ocr_inference import logs
-from ocr_inference.api.json_document import (
-    Wanted,
-    body_schema,
-    read_json_document,
-    status_header,
-)
+from ocr_inference.api.json_document import Wanted, answer_json_document, body_schema
 from ocr_inference.api.layout_parsing.answer import answer
 from ocr_inference.api.layout_parsing.schema import (
     LayoutParsingAnswer,
@@ -28,6 +22,7 @@ from ocr_inference.api.problem import error_headers, note_error
 from ocr_inference.api.work import ERROR_STATUSES, bearer
 from ocr_inference.engine.registry import tasks_of
 from ocr_inference.errors import PublicError
+from ocr_inference.reading.request import Reading
 from ocr_inference.services import Services, services_of
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -79,9 +74,10 @@ async def layout_parsing(
         request.scope["state"]["log_id"] = form.log_id
         return form.wanted(tasks_of(services.settings.model))
 
-    reading = await read_json_document(request, services, wanted)
-    body = await asyncio.to_thread(answer, reading, _log_id(request))
-    return Response(body, media_type="application/json", headers=status_header(reading))
+    def write(reading: Reading) -> str:
+        return answer(reading, _log_id(request))
+
+    return await answer_json_document(request, services, wanted, write)
 
 
 def _log_id(request: Request) -> str:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from ocr_inference.api.json_document import (
-    Wanted,
-    body_schema,
-    read_json_document,
-    status_header,
-)
+from ocr_inference.api.json_document import Wanted, answer_json_document, body_schema
 from ocr_inference.api.mistral.answer import answer
 from ocr_inference.api.mistral.schema import OcrRequest, OcrResponse, parse
 from ocr_inference.api.problem import Problem
 from ocr_inference.api.work import ERROR_STATUSES, bearer
+from ocr_inference.reading.request import Reading
 from ocr_inference.services import Services, services_of
 
 router = APIRouter(tags=["clients of others"])
@@ -40,6 +35,7 @@ async def ocr(request: Request, services: Annotated[Services, Depends(services_o
         forms.append(parse(payload))
         return forms[0].wanted()
 
-    reading = await read_json_document(request, services, wanted)
-    body = await asyncio.to_thread(answer, reading, forms[0], services.model_name)
-    return Response(body, media_type="application/json", headers=status_header(reading))
+    def write(reading: Reading) -> str:
+        return answer(reading, forms[0], services.model_name)
+
+    return await answer_json_document(request, services, wanted, write)
