@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ocr_server import OcrServer, running_server
 from pages import LETTER, REPORT
+from s3_server import ACCESS, SECRET, s3_server
 
 PAGE = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text("utf-8")
 
@@ -45,9 +46,21 @@ def answers(home: Path) -> Iterator[list[str]]:
     (home / "page.png").write_bytes(LETTER.read_bytes())
     (home / "report.pdf").write_bytes(REPORT.read_bytes())
     script = {"text": "What the page says", "page_seconds": 0.05}
-    with running_server(
-        home / "server", script, ocr_auth_mode="Token", ocr_keys_dir=keys
-    ) as server:
+    with (
+        s3_server(home / "s3", "ocr") as store,
+        running_server(
+            home / "server",
+            script,
+            ocr_auth_mode="Token",
+            ocr_keys_dir=keys,
+            ocr_s3_endpoint=store.endpoint,
+            ocr_s3_bucket="ocr",
+            ocr_s3_region="us-east-1",
+            ocr_s3_access_key=ACCESS,
+            ocr_s3_secret_key=SECRET,
+            ocr_s3_allowed_prefixes="invoices",
+        ) as server,
+    ):
         yield _run(server, home)
 
 

@@ -208,6 +208,13 @@ def test_wrong_settings_are_refused_with_a_sentence(tmp_path: Path) -> None:
     assert "s3cr3t" not in server.log
 
 
+@pytest.mark.parametrize("prefixes", ["invoices, ../secret", "/invoices", "jobs-active", "a//b"])
+def test_no_prefix_is_allowed_that_leads_elsewhere(tmp_path: Path, prefixes: str) -> None:
+    server = start_server(tmp_path, ocr_s3_allowed_prefixes=prefixes)
+    assert server.exit_code() == 2
+    assert "OCR_S3_ALLOWED_PREFIXES: " in server.log
+
+
 def test_the_http_process_loads_neither_engines_nor_decoders(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         assert server.read(picture()).status_code == 200

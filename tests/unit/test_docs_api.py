@@ -18,7 +18,7 @@ CONTRACT: dict[str, Any] = json.loads((ROOT / "contract" / "environment.v1.json"
 SOURCES = sorted((ROOT / "inference" / "src" / "ocr_inference").rglob("*.py"))
 
 LIMITS = re.compile(
-    r"OCR_(MAX|QUEUE|RATE_LIMIT|RESULT|URL|ENGINE_WORKERS|LAME_DUCK|DRAIN)_?"
+    r"OCR_(MAX|QUEUE|RATE_LIMIT|RESULT|S3_ALLOWED|S3_PRESIGN|URL|ENGINE_WORKERS|LAME_DUCK|DRAIN)_?"
     r"|_TIMEOUT_S|_DEADLINE_S|_CONCURRENCY"
 )
 """The settings that bound something."""

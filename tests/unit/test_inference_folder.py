@@ -16,14 +16,14 @@ import pytest
 
 from ocr_inference.metrics import Metrics
 from ocr_inference.sinks import base, folder
-from ocr_inference.sinks.base import StoreFailed
+from ocr_inference.sinks.base import StoreFailed, result_key
 from ocr_inference.sinks.folder import FolderSink
 
 CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def stored(sink: FolderSink, body: bytes = b"{}", remaining: float = 10.0) -> str:
-    return asyncio.run(sink.store("id", CREATED, body, remaining)).key
+    return asyncio.run(sink.store(result_key("id", CREATED), body, remaining)).key
 
 
 def sink_in(path: Path) -> FolderSink:
@@ -175,7 +175,7 @@ def test_one_request_tries_a_volume_that_was_down_and_it_serves_again(
     down_no_more(sink)
 
     async def two() -> list[str | BaseException]:
-        stores = (sink.store("id", CREATED, b"{}", 9.0) for _ in range(2))
+        stores = (sink.store("id.json", b"{}", 9.0) for _ in range(2))
         answers = await asyncio.gather(*stores, return_exceptions=True)
         return [str(answer) for answer in answers]
 

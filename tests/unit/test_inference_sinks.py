@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -39,4 +38,4 @@ def test_a_bucket_gets_no_more_time_than_the_request_has(
     monkeypatch.setattr(base, "LEAST_STORE_S", 0.1)
     monkeypatch.setattr(sink, "_put", lambda _key, _body: time.sleep(0.5))
     with pytest.raises(StoreFailed, match="did not answer"):
-        asyncio.run(sink.store("id", datetime.now(UTC), b"{}", remaining=-1.0))
+        asyncio.run(sink.store("id.json", b"{}", remaining=-1.0))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,7 +17,9 @@ from ocr_inference.errors import PublicError
 from ocr_inference.jobs.backlog import MAX_JOBS, Backlog, Waiting
 from ocr_inference.jobs.lease import GAP_S, HEARTBEAT_S, STALE_S, Heartbeats
 from ocr_inference.jobs.model import FINISHED, ForbiddenChange, Input, JobRecord, JobStatus
+from ocr_inference.jobs.order import Order
 from ocr_inference.results.form import OcrForm
+from ocr_inference.sources.file import Document
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,6 +35,15 @@ def record(status: JobStatus = JobStatus.QUEUED) -> JobRecord:
         status=status,
         created_at=NOW,
     )
+
+
+def test_a_field_that_another_version_has_makes_no_other_order() -> None:
+    document = Document(Path("a.pdf"), "a.pdf", 10, "0")
+    plain, asked = OcrForm(dpi=200), OcrForm(dpi=300)
+    told = [Order("x", form, document, 1, 1).content for form in (plain, asked)]
+    assert told == [
+        hashlib.sha256(f"0 {given}".encode()).hexdigest() for given in ("{}", '{"dpi":300}')
+    ]
 
 
 @pytest.mark.parametrize("ended", sorted(FINISHED))

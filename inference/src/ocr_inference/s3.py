@@ -33,13 +33,15 @@ def s3_client(
     connect_s: float,
     read_s: float,
     connections: int = 10,
+    endpoint: str = "",
 ) -> Any:
-    """boto3's client. Without `credentials` it takes those that it finds by itself, an instance's
-    role for one; without an endpoint in the settings it asks AWS."""
+    """boto3's client, of another `endpoint` than the settings' where one is given. Without
+    `credentials` it takes those that it finds by itself, an instance's role for one; without any
+    endpoint it asks AWS."""
     import boto3
     from botocore.config import Config
 
-    own = settings.s3_endpoint
+    own = endpoint or settings.s3_endpoint
     return boto3.session.Session().client(
         "s3",
         endpoint_url=own or None,

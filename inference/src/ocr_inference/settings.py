@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ocr_inference.key_prefix import KeyPrefix
+
 Backend = Literal["native", "vllm", "external"]
 AuthMode = Literal["Token", "None"]
 
@@ -53,6 +55,10 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr = Field(
         SecretStr(""), validation_alias=_also("OCR_S3_SECRET_KEY", "CLOUDRU_S3_SECRET_KEY")
     )
+
+    s3_allowed_prefixes: Annotated[tuple[KeyPrefix, ...], NoDecode] = ()
+    s3_presign_max_s: int = Field(3600, ge=0, le=7 * 86400)  # S3 itself takes no more
+    s3_public_endpoint: str = Field("", pattern=r"^(https?://[^\s?#]+)?$")
 
     output_dir: Path | None = None
     cache_dir: Path = Path("/app/cache")
@@ -103,10 +109,13 @@ class Settings(BaseSettings):
 
     @field_validator("languages", "url_allowed_hosts", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
-        return value
+    def _lower(cls, value: Any) -> Any:
+        return _split(value.lower()) if isinstance(value, str) else value
+
+    @field_validator("s3_allowed_prefixes", mode="before")
+    @classmethod
+    def _as_it_is(cls, value: Any) -> Any:
+        return _split(value) if isinstance(value, str) else value
 
     @property
     def s3_configured(self) -> bool:
@@ -120,6 +129,10 @@ def settings_sentence(error: ValidationError) -> str:
         for item in error.errors(include_input=False, include_url=False)
         if item["type"] != "default_factory_not_called"  # it only follows from the others
     )
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def _variable(name: str) -> str:

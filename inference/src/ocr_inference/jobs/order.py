@@ -23,6 +23,6 @@ class Order:
 
     @property
     def content(self) -> str:
-        """The same for what is repeated with the same key."""
-        told = f"{self.document.sha256} {self.form.model_dump_json()}"
+        """The same for what is repeated with the same key, also on a version with more fields."""
+        told = f"{self.document.sha256} {self.form.model_dump_json(exclude_defaults=True)}"
         return hashlib.sha256(told.encode()).hexdigest()

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ocr_inference.key_prefix import KeyPrefix
 from ocr_inference.pipeline.page import PdfMode, Task
 
 Output = Literal["json", "text", "markdown", "hocr", "alto", "pdf"]
@@ -57,6 +58,17 @@ class OcrForm(BaseModel):
         None,
         description="Keep the result in the bucket; `required`: fail when that fails. "
         "By default true where S3 is configured. `false`: not in the output folder either.",
+    )
+    s3_prefix: KeyPrefix | None = Field(
+        None,
+        description="Folder of the result below the server's own prefix: one that the "
+        "administrator allows, or below one.",
+    )
+    s3_presign_s: int | None = Field(
+        None,
+        ge=1,
+        description="Seconds that a link to the kept result is to work, which is then in the JSON "
+        "answer. It needs no key: whoever has it has the result.",
     )
     timeout_s: float | None = Field(
         None,

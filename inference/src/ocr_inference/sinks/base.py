@@ -101,5 +101,5 @@ class Place:
 
 
 def result_key(identifier: str, created: datetime) -> str:
-    """Where a result is kept, below a prefix or a folder. Nothing of it comes from a client."""
+    """Where a result is kept, below a prefix or a folder. Nothing in it comes from a client."""
     return f"{created:%Y/%m/%d}/{identifier}.json"

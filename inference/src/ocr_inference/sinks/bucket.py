@@ -28,23 +28,23 @@ class Bucket:
     botocore's errors otherwise."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._client: tuple[Credentials, Any] | None = None
+        self.settings = settings
+        self._clients: dict[str, tuple[Credentials, Any]] = {}
         self._connecting = Lock()
         self.conditional = True
         """Until the endpoint is known to have no conditional writes."""
 
     @property
     def name(self) -> str:
-        return self._settings.s3_bucket
+        return self.settings.s3_bucket
 
     @property
     def configured(self) -> bool:
-        return self._settings.s3_configured
+        return self.settings.s3_configured
 
     @property
     def credentials_missing(self) -> bool:
-        return self.configured and read_credentials(self._settings) is None
+        return self.configured and read_credentials(self.settings) is None
 
     def prepare(self) -> None:
         """Import boto3 now and not with the first request."""
@@ -53,7 +53,7 @@ class Bucket:
 
     def path(self, key: str) -> str:
         """The whole key of an object."""
-        return self._settings.s3_prefix + key
+        return self.settings.s3_prefix + key
 
     def put(
         self,
@@ -99,9 +99,19 @@ class Bucket:
                 file.write(chunk)
         return True
 
+    def link(self, path: str, seconds: int) -> str:
+        """A URL for which the object with this whole key is answered to whoever has it, until so
+        many seconds after it was made. It must be in no log and nowhere be kept."""
+        client = self._connected(self.settings.s3_public_endpoint)
+        return str(
+            client.generate_presigned_url(
+                "get_object", Params={"Bucket": self.name, "Key": path}, ExpiresIn=seconds
+            )
+        )
+
     def list(self, prefix: str, limit: int) -> dict[str, str]:
         """ETags by key, in the keys' order, of at most so many objects."""
-        below = len(self._settings.s3_prefix)
+        below = len(self.settings.s3_prefix)
         pages = self._connected().get_paginator("list_objects_v2")
         found = pages.paginate(
             Bucket=self.name, Prefix=self.path(prefix), PaginationConfig={"MaxItems": limit}
@@ -145,21 +155,23 @@ class Bucket:
         with body.open("rb") as file:
             return _etag(self._connected().put_object(Body=file, **arguments))
 
-    def _connected(self) -> Any:
-        credentials = read_credentials(self._settings)
+    def _connected(self, endpoint: str = "") -> Any:
+        credentials = read_credentials(self.settings)
         if credentials is None:
             raise StoreFailed("The S3 credentials are missing.")
         with self._connecting:  # one is made, however many threads want it at the start
-            if self._client is None or self._client[0] != credentials:
+            known = self._clients.get(endpoint)
+            if known is None or known[0] != credentials:
                 client = s3_client(
-                    self._settings,
+                    self.settings,
                     credentials,
                     connect_s=_CONNECT_S,
                     read_s=_READ_S,
                     connections=4 * THREADS,  # results; documents, records and heartbeats of jobs
+                    endpoint=endpoint,
                 )
-                self._client = (credentials, client)
-            return self._client[1]
+                known = self._clients[endpoint] = (credentials, client)
+            return known[1]
 
 
 def _import_boto3() -> None:

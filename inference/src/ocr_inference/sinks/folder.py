@@ -7,13 +7,12 @@ import errno
 import os
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Thread
 
 from ocr_inference.metrics import Metrics
-from ocr_inference.sinks.base import Place, result_key
+from ocr_inference.sinks.base import Place
 
 PARTS = ".parts"
 """Folder of the files that are being written, in the output folder: on the same file system."""
@@ -51,12 +50,9 @@ class FolderSink:
         if self.folder is not None:
             Thread(target=_sweep, args=(self.folder,), name="sweep", daemon=True).start()
 
-    async def store(
-        self, identifier: str, created: datetime, body: bytes, remaining: float
-    ) -> StoredFile:
+    async def store(self, key: str, body: bytes, remaining: float) -> StoredFile:
         """`remaining` are the seconds until the request's own deadline. Raises `StoreFailed`."""
         assert self.folder is not None  # noqa: S101 - the caller asks `configured`
-        key = result_key(identifier, created)
         await self._place.ask(partial(_write, self.folder, key, body), remaining)
         return StoredFile(key)
 

@@ -34,6 +34,7 @@ async def result_response(
         raise no_result(record)
     wanted = output or record.form.output or accepted(request.headers.get("accept", ""))
     result = await services.jobs.result(record)
+    await services.ocr.add_link(result.about, record.form)
     answer = Answer(result.about, result.pages, frozenset(record.form.include))
     deadline = time.monotonic() + services.settings.sync_timeout_s
     sent = services.jobs.document(record) if wanted in _FROM_DOCUMENT else _by_name(record)

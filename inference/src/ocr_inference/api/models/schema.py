@@ -36,6 +36,12 @@ class JobsInfo(BaseModel):
     result_ttl_s: float
 
 
+class S3Info(BaseModel):
+    configured: bool = Field(description="Results are kept, unless a request declines it.")
+    prefixes: bool = Field(description="Whether a request may choose one, of those allowed.")
+    presign_max_s: int = Field(description="Of a link to a kept result; 0: none are given.")
+
+
 class UrlInput(BaseModel):
     enabled: bool
     max_bytes: int
@@ -61,6 +67,7 @@ class ModelInfo(BaseModel):
     outputs: list[str] = Field(description="Values of `output`.")
     limits: Limits
     jobs: JobsInfo
+    s3: S3Info
     url_input: UrlInput
 
 

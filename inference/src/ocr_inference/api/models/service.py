@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import get_args
 
-from ocr_inference.api.models.schema import JobsInfo, Limits, ModelInfo, UrlInput
+from ocr_inference.api.models.schema import JobsInfo, Limits, ModelInfo, S3Info, UrlInput
 from ocr_inference.engine.registry import tasks_of
 from ocr_inference.pipeline.magic import INPUT_MEDIA_TYPES
 from ocr_inference.results.form import Output
@@ -43,6 +43,11 @@ def model_info(services: Services) -> ModelInfo:
             pages_per_minute=settings.rate_limit_pages_per_minute or None,
         ),
         jobs=JobsInfo(storage=services.jobs.storage, result_ttl_s=settings.result_ttl_s),
+        s3=S3Info(
+            configured=services.sink.configured,
+            prefixes=bool(services.sink.allowed_prefixes),
+            presign_max_s=services.sink.longest_link_s,
+        ),
         url_input=UrlInput(
             enabled=settings.url_enabled,
             max_bytes=settings.url_max_bytes,

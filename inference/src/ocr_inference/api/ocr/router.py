@@ -69,6 +69,7 @@ async def read_document(
             note_timings(request, reading)
             total_ms = (time.monotonic() - began) * 1000
             answer = await services.ocr.answer(reading, form, services.model_name, total_ms)
+            await services.ocr.add_link(answer.about, form)
             output = form.output or accepted(request.headers.get("accept", ""))
             written = await services.outputs.write(
                 output, answer, wanted.document, client, deadline
