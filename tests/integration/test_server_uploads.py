@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -66,6 +67,36 @@ def test_an_upload_of_unknown_length_is_refused_when_the_room_ends(server: OcrSe
     form = {"Content-Type": "multipart/form-data; boundary=b"}
     answer = server.http.post("/ocr", content=chunks(), headers=form)
     assert refused(answer) == (503, "queue_full")
+
+
+def test_one_client_whose_uploads_do_not_end_leaves_room_for_others(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    as_client = {}
+    for name in ("greedy", "other"):
+        (keys / name).write_text(f"key of {name}")
+        as_client[name] = {"Authorization": f"Bearer key of {name}"}
+    # Of a room of ten uploads one client has seven and a half.
+    each = 100_000
+    room = {"ocr_max_upload_bytes": each, "ocr_queue_max_bytes": 10 * each}
+    with (
+        running_server(tmp_path, ocr_auth_mode="Token", ocr_keys_dir=keys, **room) as server,
+        contextlib.ExitStack() as begun,
+    ):
+        with_key = HEAD.replace(b"Host: x", b"Host: x\r\nAuthorization: Bearer key of greedy")
+        for _ in range(7):
+            sock = begun.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            sock.sendall(with_key % each + FILE_PART)
+        server.wait_for(lambda: server.metric("ocr_queue_pages") == 7)
+        large = picture(180, 180, "BMP")
+        assert len(large) > 0.9 * each
+        for send in (server.read, server.submit):
+            assert refused(send(large, headers=as_client["greedy"])) == (503, "queue_full")
+            assert send(picture(), headers=as_client["greedy"]).status_code in (200, 202)
+            assert send(large, headers=as_client["other"]).status_code in (200, 202)
+        begun.close()
+        server.wait_for(lambda: server.metric("ocr_queue_pages") == 0)
+        assert server.read(large, headers=as_client["greedy"]).status_code == 200
 
 
 def test_room_comes_back_with_every_end_of_an_upload(server: OcrServer) -> None:

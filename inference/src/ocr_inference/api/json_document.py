@@ -51,7 +51,7 @@ async def answer_json_document(
     size = int(announced(request, services) * _BYTES_PER_CHARACTER)
     with (
         admitted(request, services) as (client, ticket),
-        services.uploads.reserve(size) as space,
+        services.uploads.reserve(client, size) as space,
         services.workspace.file(".upload") as path,
     ):
         body = await receive_json(

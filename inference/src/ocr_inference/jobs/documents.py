@@ -55,7 +55,7 @@ class Documents:
 
     def _fetch(self, record: JobRecord) -> _Fetched:
         held = ExitStack()
-        held.enter_context(self._uploads.reserve(record.input.size))
+        held.enter_context(self._uploads.reserve(record.client, record.input.size))
         path = held.enter_context(self._workspace.file(".input"))
 
         async def fetch() -> Path | None:

@@ -224,7 +224,7 @@ class Runner:
         record = live.record
         live.begin()
         with (
-            self.uploads.reserve(record.input.size),
+            self.uploads.reserve(record.client, record.input.size),
             self.workspace.file(".job") as path,
             self.admission.admit(record.client) as ticket,
         ):

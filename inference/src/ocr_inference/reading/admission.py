@@ -9,17 +9,12 @@ from __future__ import annotations
 import math
 import random
 import sys
-from collections import Counter
 from collections.abc import Callable
 
-from ocr_inference.auth import ANONYMOUS
 from ocr_inference.errors import PublicError
+from ocr_inference.shares import Shares
 
 LONGEST_RETRY_AFTER_S = 300
-
-NEWCOMERS_SHARE = 0.25
-"""Of the budget, kept for clients that hold no more than as much themselves: one client with a
-hundred documents must not make the server refuse all others."""
 
 _WEIGHT = 0.2
 """Of the newest page in the running mean: the rate follows a change within about ten pages."""
@@ -35,19 +30,21 @@ class Admission:
     def __init__(
         self, max_pages: int, max_pixels: int, readers: Callable[[], int] = lambda: 1
     ) -> None:
-        self._max_pages = max_pages
+        self._shares = Shares(max_pages)
         self._max_pixels = max_pixels
         self._readers = readers
         self._seconds_per_page = 1.0
         self._measured = False
-        self._held: Counter[str] = Counter()
-        self.pages = 0
         self.pixels = 0
 
     @classmethod
     def unbounded(cls) -> Admission:
         """Lets everything in: for work that is bounded by other means."""
         return cls(sys.maxsize, sys.maxsize)
+
+    @property
+    def pages(self) -> int:
+        return self._shares.total
 
     def admit(self, client: str) -> Ticket:
         """Raises `PublicError` 503 queue_full."""
@@ -76,7 +73,7 @@ class Admission:
 
     def check_fits(self, client: str, pages: int, pixels: int) -> None:
         """Refuse what could never be let in: `PublicError` 422."""
-        most = self._most_pages(client)
+        most = self._shares.most_of(client)
         if pages > most:
             raise PublicError(
                 422, "too_many_pages", f"{pages} pages are more than the {most} that may ever wait."
@@ -89,11 +86,8 @@ class Admission:
             )
 
     def take(self, client: str, pages: int, pixels: int) -> None:
-        if self.pages + pages > self._max_pages or (
-            self._held[client] + pages > self._newcomers_pages
-            and self.pages + pages > self._most_pages(client)
-        ):
-            raise self._full(f"{self.pages} pages are waiting and at most {self._max_pages} may.")
+        if not self._shares.fits(client, pages):
+            raise self._full(f"{self.pages} pages are waiting and at most {self._shares.most} may.")
         if self.pixels + pixels > self._max_pixels:
             raise self._full(
                 f"{self.pixels} pixels are waiting and at most {self._max_pixels} may."
@@ -102,21 +96,10 @@ class Admission:
 
     def give_back(self, client: str, pages: int, pixels: int) -> None:
         self._add(client, -pages, -pixels)
-        if not self._held[client]:
-            del self._held[client]
 
     def _add(self, client: str, pages: int, pixels: int) -> None:
-        self._held[client] += pages
-        self.pages += pages
+        self._shares.add(client, pages)
         self.pixels += pixels
-
-    @property
-    def _newcomers_pages(self) -> int:
-        return int(self._max_pages * NEWCOMERS_SHARE)
-
-    def _most_pages(self, client: str) -> int:
-        """Where clients have no names there is nobody to keep room for."""
-        return self._max_pages - (0 if client == ANONYMOUS else self._newcomers_pages)
 
     def _full(self, message: str) -> PublicError:
         return PublicError(503, "queue_full", message, retry_after=self.retry_after())

@@ -10,46 +10,67 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from ocr_inference.errors import PublicError
+from ocr_inference.shares import Shares
 
 MAX_REST_BYTES = 256 * 1024
 """What a body may have beside its document: fields, and what surrounds them."""
 
 
 class UploadSpace:
-    """`retry_after` gives the seconds until a refused client should come back."""
+    """Clients have shares of it: one whose uploads do not come to an end leaves room for others.
+
+    `retry_after` gives the seconds until a refused client should come back.
+    """
 
     def __init__(self, max_bytes: int, retry_after: Callable[[], int]) -> None:
         self.max_bytes = max_bytes
         self._retry_after = retry_after
-        self.bytes = 0
+        self._shares = Shares(max_bytes)
+
+    @property
+    def bytes(self) -> int:
+        return self._shares.total
 
     @contextmanager
-    def reserve(self, announced: int) -> Iterator[Reservation]:
+    def reserve(self, client: str, announced: int) -> Iterator[Reservation]:
         """Room for one upload until its file is gone. `announced` bytes are taken at once, so that
         an upload without room is refused before it is sent: `PublicError` 503 queue_full."""
-        held = Reservation(self, announced)
+        held = Reservation(self, client)
         try:
+            held.take(announced)
             yield held
         finally:
-            self.bytes -= held.bytes
+            self._shares.add(client, -held.bytes)
 
-    def take(self, count: int) -> None:
-        if self.bytes + count > self.max_bytes:
+    def take(self, client: str, count: int, only: bool) -> None:
+        """`only`: it is for the one upload of its client, which may be larger than a share in a
+        small room, and needs no more than what is free."""
+        shares = self._shares
+        fits = shares.total + count <= shares.most if only else shares.fits(client, count)
+        if not fits:
             raise PublicError(
                 503,
                 "queue_full",
-                f"Uploads of {self.bytes} bytes are in work; with {count} more they would exceed "
-                f"{self.max_bytes}.",
+                f"Uploads of {shares.total} bytes are in work, {shares.held(client)} of them this "
+                f"client's; of the {shares.most} there are not {count} left for it.",
                 retry_after=self._retry_after(),
             )
-        self.bytes += count
+        shares.add(client, count)
+
+    def held(self, client: str) -> int:
+        return self._shares.held(client)
 
 
 class Reservation:
-    def __init__(self, space: UploadSpace, announced: int) -> None:
-        space.take(announced)
+    def __init__(self, space: UploadSpace, client: str) -> None:
         self._space = space
-        self.bytes = announced
+        self._client = client
+        self.bytes = 0
+
+    def take(self, count: int) -> None:
+        only = self._space.held(self._client) == self.bytes
+        self._space.take(self._client, count, only)
+        self.bytes += count
 
     async def counted(self, body: AsyncIterator[bytes], share: float = 1.0) -> AsyncIterator[bytes]:
         """`body`; what comes beyond the announced bytes is taken as it comes. `share` of a byte is
@@ -59,8 +80,7 @@ class Reservation:
             received += len(chunk)
             kept = int(received * share)
             if kept > self.bytes:
-                self._space.take(kept - self.bytes)
-                self.bytes = kept
+                self.take(kept - self.bytes)
             yield chunk
 
 

@@ -62,7 +62,7 @@ async def _submit(request: Request, services: Services) -> JobRecord:
     services.jobs.check_room(client, coming)
     services.rates.admit(client)
     with (
-        services.uploads.reserve(coming) as space,
+        services.uploads.reserve(client, coming) as space,
         services.workspace.file(".upload") as path,
     ):
         upload = await receive_form(

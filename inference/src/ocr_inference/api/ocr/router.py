@@ -54,7 +54,7 @@ async def read_document(
     longest_s = services.settings.sync_timeout_s
     with (
         admitted(request, services) as (client, ticket),
-        services.uploads.reserve(announced(request, services)) as space,
+        services.uploads.reserve(client, announced(request, services)) as space,
         services.workspace.file(".upload") as path,
     ):
         upload = await receive_form(request, services, path, space, began + longest_s)
