@@ -111,6 +111,8 @@ class StoredItem(BaseModel):
     bucket: str
     key: str
     etag: str | None = None
+    url: str | None = Field(None, description="Downloads the result without a key.")
+    expires_at: str | None = Field(None, description="When the link ends.")
 
 
 class StoredFileItem(BaseModel):
@@ -120,8 +122,6 @@ class StoredFileItem(BaseModel):
 class OcrAnswer(BaseModel):
     """The JSON answer. `partial`: some pages failed, and say why."""
 
-    url: str | None = Field(None, description="Downloads the result without a key.")
-    expires_at: str | None = Field(None, description="When the link ends.")
     id: str
     status: Literal["success", "partial"]
     engine: str
