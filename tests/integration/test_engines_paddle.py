@@ -118,6 +118,12 @@ def test_a_page_is_read_into_blocks_of_every_kind(documents: list[dict[str, Any]
     assert {result["confidence"] for result in letter["results"]} == {1.0}
 
 
+def test_the_layout_is_timed_and_tokens_are_not_counted(documents: list[dict[str, Any]]) -> None:
+    for document in documents:
+        assert 0 < document["timings"]["layout_ms"] < document["timings"]["infer_ms"]
+        assert document["usage"]["input_tokens"] is None
+
+
 def test_markdown_is_the_pipelines_without_pictures(documents: list[dict[str, Any]]) -> None:
     letter, _ = documents
     assert letter["markdown"] == f"# {SENTENCE}\n\n{SENTENCE}\n\n{TABLE}\n\nt = m + 3 s"

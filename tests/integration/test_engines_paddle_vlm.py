@@ -78,6 +78,8 @@ def test_the_servers_answers_become_blocks_of_every_kind(server: OcrServer, stub
     assert body["markdown"].startswith(
         "# What the server read.\n\nWhat the server read.\n\n<table>"
     )
+    assert 0 < body["timings"]["layout_ms"] < body["timings"]["infer_ms"]
+    assert body["usage"]["input_tokens"] == 4 * 100
     confidences = [block["confidence"] for block in page["blocks"]]
     assert confidences == pytest.approx([0.9, 0.9, 0.9, 0.9, 1.0], abs=0.01)
     assert {line["confidence_source"] for line in body["results"]} == {"token_logprob"}
@@ -99,7 +101,9 @@ def test_the_servers_answers_become_blocks_of_every_kind(server: OcrServer, stub
 
 
 def test_a_page_is_read_as_one_block_of_the_kind_that_is_asked_for(server: OcrServer) -> None:
-    (page,) = read(server, task="table")["pages"]
+    body = read(server, task="table")
+    assert body["timings"]["layout_ms"] is None
+    (page,) = body["pages"]
     assert [(block["type"], block.get("html")) for block in page["blocks"]] == [("table", TABLE)]
 
 

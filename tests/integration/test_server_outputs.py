@@ -13,6 +13,7 @@ import pytest
 from lxml import etree
 from ocr_server import OcrServer, pdf, picture, running_server
 from pages import tessdata
+from vlm_stub import vlm_stub
 
 EXAMPLES = Path(__file__).parents[2] / "examples/pages"
 SCRIPT = {"text": "Total <&> сум\njumps"}
@@ -48,6 +49,31 @@ def test_words_and_times_are_given_when_they_are_asked_for(server: OcrServer) ->
     assert page["words"] == []  # this engine knows none
     assert page["timings_ms"].keys() == {"queue_ms", "render_ms", "infer_ms"}
     assert "lines" not in page
+
+
+@pytest.mark.parametrize("backend", ["native", "vllm"])
+def test_finding_the_blocks_is_timed_where_it_is_a_step_of_its_own(
+    tmp_path: Path, backend: str
+) -> None:
+    script = {"layout_seconds": 0.1, "page_seconds": 0.1}
+    with (
+        vlm_stub() as stub,
+        running_server(tmp_path, script, ocr_backend=backend, ocr_vlm_url=stub.url) as server,
+    ):
+        document, form = pdf(2), {"include": "timings"}
+        first = server.read(document, data=form).json()
+        again = server.read(document, data=form).json()
+        job = server.submitted(pdf(2, side=90), data=form)
+        events = server.get(f"{job}/events").text
+        result = server.get(f"{job}/result").json()
+    for answer in (first, result):
+        times = [page["timings_ms"] for page in answer["pages"]]
+        assert all(100 <= page["layout_ms"] < page["infer_ms"] - 90 for page in times)
+        together = sum(page["layout_ms"] for page in times)
+        assert answer["timings"]["layout_ms"] == pytest.approx(together, abs=0.1)
+    assert events.count('"layout_ms":') == 2
+    assert again["timings"]["layout_ms"] == again["timings"]["infer_ms"] == 0
+    assert [page["timings_ms"]["layout_ms"] for page in again["pages"]] == [0, 0]
 
 
 def test_a_pdf_keeps_its_pages_and_gets_the_text(server: OcrServer) -> None:

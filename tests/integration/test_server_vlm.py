@@ -113,6 +113,50 @@ def test_without_probabilities_there_is_no_confidence(pair: Pair) -> None:
     assert codes(answer) == ["no_confidence"]
 
 
+def tokens(answer: httpx.Response) -> tuple[int | None, int | None]:
+    assert answer.status_code == 200, answer.text
+    usage = answer.json()["usage"]
+    return usage["input_tokens"], usage["output_tokens"]
+
+
+def test_the_servers_tokens_are_counted_once(pair: Pair) -> None:
+    page = pdf(2, side=111)
+    first, second = pair.server.read(page), pair.server.read(page)
+    # Three blocks on each of two pages, and two words in each answer.
+    assert tokens(first) == (600, 12)
+    assert second.json()["cached"] is True
+    assert tokens(second) == (0, 0)
+
+
+def test_a_job_counts_them_too(pair: Pair) -> None:
+    job = pair.server.submitted(pdf(2, side=112))
+    assert "event: done" in pair.server.get(f"{job}/events").text
+    assert tokens(pair.server.get(f"{job}/result")) == (600, 12)
+    assert pair.server.http.delete(job).status_code == 204
+
+
+def test_without_a_count_of_the_server_there_is_none(pair: Pair) -> None:
+    pair.stub.usage = False
+    assert tokens(pair.read()) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "usage", ["many", {"prompt_tokens": "many"}, {"prompt_tokens": -1}, {"prompt_tokens": 1e999}]
+)
+def test_a_count_that_is_none_is_a_malformed_answer(pair: Pair, usage: Any) -> None:
+    pair.stub.usage = usage
+    assert refusal(pair.read()) == (502, "engine_error")
+
+
+def test_both_answers_of_a_block_that_was_read_twice_count_as_far_as_they_are_told(
+    pair: Pair,
+) -> None:
+    pair.stub.pause = 0.002
+    pair.stub.loops = lambda temperature: temperature == 0
+    # The first was broken off before its server had counted.
+    assert tokens(pair.read()) == (300, 6)
+
+
 def test_pages_of_several_requests_fill_the_pool_and_never_more(pair: Pair) -> None:
     pair.stub.latency = 0.15
     with ThreadPoolExecutor(3) as clients:

@@ -35,6 +35,8 @@ class VlmStub:
     """Seconds before the first token."""
     pause: float = 0.0
     """Seconds between two tokens."""
+    usage: Any = True
+    """Whether the server says how many tokens it used; anything else is said instead."""
     logprob: float | None = -0.105
     """Of every token; e to it is 0.9. None: the server gives none."""
     failures: list[tuple[int, dict[str, str]]] = field(default_factory=list)
@@ -158,8 +160,10 @@ class VlmStub:
             await asyncio.sleep(self.pause)
         reason = "length" if sent == asked["max_completion_tokens"] else "stop"
         await self._send(send, {"delta": {}, "finish_reason": reason}, None)
-        usage = {"prompt_tokens": 100, "completion_tokens": sent}
-        await _event(send, {"choices": [], "usage": usage})
+        if self.usage is not False:
+            usage = {"prompt_tokens": 100, "completion_tokens": sent}
+            said = usage if self.usage is True else self.usage
+            await _event(send, {"choices": [], "usage": said})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
     async def _send(self, send: Any, choice: dict[str, Any], token: str | None) -> None:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ class PaddleOcrVlEngine:
     def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._wanted = options.wanted
-        return paddle_blocks.page_text(self._predict(image, options))
+        self._layout.ms = None
+        text = paddle_blocks.page_text(self._predict(image, options))
+        return replace(text, layout_ms=self._layout.ms)
 
     def _predict(self, image: Image, options: ReadOptions) -> Any:
         """PaddleX's result. The languages do not matter: it reads 109 of them at once."""
@@ -103,7 +106,7 @@ class PaddleOcrVlEngine:
         """The constructor makes both models in one go, so it is left after the first."""
 
         def create(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            self._layout = original(*args, **kwargs)
+            self._layout = TimedLayout(original(*args, **kwargs))
             raise _LayoutMadeError
 
         with created_by(create):
@@ -169,6 +172,20 @@ class PaddleOcrVlEngine:
             return process(data, **kwargs)
 
         model.process = bounded
+
+
+class TimedLayout:
+    """The layout model, and how long it was called: `ms` is None before the first call."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.ms: float | None = None
+
+    def __call__(self, images: list[Any], **kwargs: Any) -> list[Any]:
+        began = time.monotonic()
+        found = list(self._model(images, **kwargs))
+        self.ms = (self.ms or 0.0) + (time.monotonic() - began) * 1000
+        return found
 
 
 def make(config: EngineConfig) -> Engine:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,7 +20,7 @@ from PIL import Image as Pillow
 
 from ocr_inference.engine import paddle_blocks
 from ocr_inference.engine.base import EngineConfig, EngineError, Phase, ReadOptions
-from ocr_inference.engine.paddleocr_vl import PaddleOcrVlEngine, created_by
+from ocr_inference.engine.paddleocr_vl import PaddleOcrVlEngine, TimedLayout, created_by
 from ocr_inference.engine.plan import BlockAnswer, PagePlan, VlmBlock, most_tokens, readable
 from ocr_inference.engine.warmup import page
 from ocr_inference.pipeline.page import Image, PageText
@@ -51,7 +52,7 @@ class RemotePaddleOcrVlEngine(PaddleOcrVlEngine):
         takes = [None if mark is None else int(mark[1]) for mark in marks]
         if options.task != "parse":
             takes = [0 if self._vlm.blocks else None] * len(takes)
-        state = {"boxes": self._layout.found, "takes": takes}
+        state = {"boxes": self._layout.found, "layout_ms": self._layout.ms, "takes": takes}
         return PagePlan(tuple(self._vlm.blocks), state)
 
     def finish(
@@ -65,7 +66,7 @@ class RemotePaddleOcrVlEngine(PaddleOcrVlEngine):
         self._layout.found = state["boxes"]
         result = self._predict(image, options)
         confidences = [None if n is None else answers[n].confidence for n in state["takes"]]
-        return paddle_blocks.page_text(result, confidences)
+        return replace(paddle_blocks.page_text(result, confidences), layout_ms=state["layout_ms"])
 
     def _load_layout(self) -> None:
         def create(original: Callable[..., Any], pipeline: Any, config: Any, **kwargs: Any) -> Any:
@@ -83,20 +84,20 @@ class RemotePaddleOcrVlEngine(PaddleOcrVlEngine):
         self.finish(page(), ReadOptions(), plan.state, answers)
 
 
-class _RememberedLayout:
+class _RememberedLayout(TimedLayout):
     """The layout model, called only while nothing is known of the page."""
 
     def __init__(self, model: Any) -> None:
-        self._model = model
+        super().__init__(model)
         self.found: list[dict[str, Any]] | None = None
         """The boxes of the page, as JSON."""
 
     def forget(self) -> None:
-        self.found = None
+        self.found, self.ms = None, None
 
     def __call__(self, images: list[Any], **kwargs: Any) -> list[dict[str, Any]]:
         if self.found is None:
-            (result,) = self._model(images, **kwargs)
+            (result,) = super().__call__(images, **kwargs)
             self.found = [_plain(box) for box in result["boxes"]]
         # The same in both runs: what went through JSON.
         return [{"input_path": None, "page_index": None, "boxes": self.found}]

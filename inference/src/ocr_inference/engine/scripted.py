@@ -19,6 +19,7 @@ The script is `EngineConfig.script` (`OCR_SCRIPT`). All fields are optional:
 - `stops_by_itself`: the engine stops at the page's timeout, or when nobody wants the page any
   more, with `TimeoutError`; default false.
 - `confidence`: of every line, default 0.99.
+- `layout_seconds`: finding the blocks is a step of its own, which takes so long.
 - `blocks`: how many blocks a page has with the backends `vllm` and `external`, default 3; each says
   what the VLM server answers. `block_size`: their width and height in pixels, default [200, 40].
   There a page is counted, takes its time and meets its mishaps when it is planned.
@@ -101,6 +102,7 @@ class Script(BaseModel):
     leak_mib: int = 0
     stops_by_itself: bool = False
     confidence: float = 0.99
+    layout_seconds: float | None = None
     blocks: int = 3
     block_size: tuple[int, int] = (200, 40)
 
@@ -147,7 +149,7 @@ class ScriptedEngine:
         return EngineFacts(versions={"scripted": "1"}, device="cpu")
 
     def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:
-        return self._page(image, self._next_page(options, timeout))
+        return self._page(image, self._next_page(options, timeout), self._find_blocks())
 
     def plan(self, image: Image, options: ReadOptions, crops: BinaryIO) -> PagePlan:  # noqa: ARG002
         self._next_page(options, None)
@@ -160,13 +162,13 @@ class ScriptedEngine:
             length = crops.tell() - offset
             most = most_tokens(picture.width, picture.height)
             blocks.append(VlmBlock(offset, length, prompt, most, 112896, 1003520))
-        return PagePlan(tuple(blocks), {})
+        return PagePlan(tuple(blocks), {"layout_ms": self._find_blocks()})
 
     def finish(
         self,
         image: Image,
         options: ReadOptions,  # noqa: ARG002
-        state: dict[str, Any],  # noqa: ARG002
+        state: dict[str, Any],
         answers: Sequence[BlockAnswer],
     ) -> PageText:
         height, width = image.shape[:2]
@@ -183,7 +185,16 @@ class ScriptedEngine:
                 for index, answer in enumerate(answers)
             ),
             confidence_source=ConfidenceSource.TOKEN_LOGPROB if given else ConfidenceSource.NONE,
+            layout_ms=state["layout_ms"],
         )
+
+    def _find_blocks(self) -> float | None:
+        """How long it took, in milliseconds."""
+        if self._script.layout_seconds is None:
+            return None
+        began = time.monotonic()
+        time.sleep(self._script.layout_seconds)
+        return (time.monotonic() - began) * 1000
 
     def _next_page(self, options: ReadOptions, timeout: float | None) -> int:
         count = self._counters.next("pages")
@@ -203,7 +214,7 @@ class ScriptedEngine:
         else:
             _befall(phase)
 
-    def _page(self, image: Image, count: int) -> PageText:
+    def _page(self, image: Image, count: int, layout_ms: float | None) -> PageText:
         texts = self._script.texts or (self._script.text,)
         height, width = image.shape[:2]
         text = texts[(count - 1) % len(texts)]
@@ -222,7 +233,7 @@ class ScriptedEngine:
         )
         whole = (lines[0].bbox[0], lines[0].bbox[1], lines[0].bbox[2], lines[-1].bbox[3])
         block = Block("text", whole, text, self._script.confidence, lines=lines)
-        return PageText(blocks=(block,), confidence_source=ConfidenceSource.ENGINE)
+        return PageText((block,), ConfidenceSource.ENGINE, layout_ms=layout_ms)
 
 
 def _box(width: int, step: float, index: int) -> tuple[float, float, float, float]:

@@ -93,6 +93,17 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a VLM server says that it took in and wrote."""
+
+    input: int
+    output: int
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(self.input + other.input, self.output + other.output)
+
+
+@dataclass(frozen=True, slots=True)
 class PageText:
     """What an engine read on one page, blocks in reading order."""
 
@@ -103,6 +114,11 @@ class PageText:
     notices: tuple[Notice, ...] = ()
     own: bool = False
     """It is a PDF's own text, and was not read from the picture."""
+    layout_ms: float | None = None
+    """Finding the blocks took so long, of the time that reading took; None where the engine has no
+    such step, or the task needs none."""
+    tokens: Tokens | None = None
+    """None where no server said."""
 
 
 class PageStatus(StrEnum):
@@ -122,7 +138,8 @@ class Page:
     text: PageText | None = None
     error: str | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
-    """`queue_ms`, `render_ms`, `infer_ms`; empty for a page that failed."""
+    """`queue_ms`, `render_ms`, `infer_ms`, and `layout_ms` of that where it is known; empty for a
+    page that failed."""
     cached: bool = False
     """It was read for an earlier or a simultaneous request."""
     rotation: int = 0

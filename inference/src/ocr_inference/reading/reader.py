@@ -23,6 +23,7 @@ from ocr_inference.pipeline.page import (
     PageText,
     PdfMode,
     Task,
+    Tokens,
 )
 from ocr_inference.reading.admission import Ticket
 from ocr_inference.reading.cache import PageCache, PageKey
@@ -173,18 +174,24 @@ def _key(request: ReadRequest, number: int, pdf_mode: PdfMode) -> PageKey:
 
 
 def _read_page(number: int, outcome: PageOutcome, cached: bool, request: ReadRequest) -> Page:
-    image = outcome.image
+    image, text = outcome.image, _page_text(outcome.text)
+    timings = {
+        "queue_ms": outcome.queue_s * 1000,
+        "render_ms": outcome.render_s * 1000,
+        "infer_ms": outcome.read_s * 1000,
+    }
+    if text.layout_ms is not None:
+        # What was kept took no time now.
+        timings["layout_ms"] = text.layout_ms if outcome.read_s else 0.0
+    if cached and text.tokens is not None:
+        text = replace(text, tokens=Tokens(0, 0))
     return Page(
         number=number,
         width=image.width,
         height=image.height,
         dpi=image.dpi,
-        text=confident(_page_text(outcome.text), request.min_confidence),
-        timings_ms={
-            "queue_ms": round(outcome.queue_s * 1000, 1),
-            "render_ms": round(outcome.render_s * 1000, 1),
-            "infer_ms": round(outcome.read_s * 1000, 1),
-        },
+        text=confident(text, request.min_confidence),
+        timings_ms={name: round(value, 1) for name, value in timings.items()},
         cached=cached,
         rotation=image.rotation,
     )

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ocr_inference.engine.decoder import Inspection
 from ocr_inference.errors import PublicError
-from ocr_inference.pipeline.page import Page, PdfMode, Task
+from ocr_inference.pipeline.page import Page, PdfMode, Task, Tokens
 from ocr_inference.sources.file import Document
 
 
@@ -67,3 +67,15 @@ class Reading:
 
     def total(self, timing: str) -> float:
         return sum(page.timings_ms.get(timing, 0.0) for page in self.pages)
+
+    @property
+    def layout_ms(self) -> float | None:
+        """None where no page had such a step."""
+        known = any("layout_ms" in page.timings_ms for page in self.pages)
+        return self.total("layout_ms") if known else None
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """Of the pages that were read for this request; None where no server said."""
+        told = [page.text.tokens for page in self.pages if page.text and page.text.tokens]
+        return sum(told, Tokens(0, 0)) if told else None

@@ -55,21 +55,28 @@ class Answer:
 
 def about_reading(reading: Reading, engine: str, model: str, total_ms: float) -> dict[str, Any]:
     """What an answer says of a reading beside its pages."""
-    times = {
+    times: dict[str, float | None] = {
         "queue_ms": reading.queue_ms,
         "decode_ms": reading.decode_ms,
         "render_ms": reading.total("render_ms"),
+        "layout_ms": reading.layout_ms,
         "infer_ms": reading.total("infer_ms"),
         "total_ms": total_ms,
     }
+    tokens = reading.tokens
     return {
         "id": reading.request.identifier,
         "status": "partial" if reading.errors else "success",
         "engine": engine,
         "model": model,
         "languages": list(reading.request.languages),
-        "usage": {"pages": len(reading.pages), "bytes": reading.request.document.size},
-        "timings": {name: round(value, 1) for name, value in times.items()},
+        "usage": {
+            "pages": len(reading.pages),
+            "bytes": reading.request.document.size,
+            "input_tokens": tokens and tokens.input,
+            "output_tokens": tokens and tokens.output,
+        },
+        "timings": {name: value and round(value, 1) for name, value in times.items()},
         "warnings": _warnings(reading.pages, reading.request.min_confidence),
         "cached": reading.cached,
     }

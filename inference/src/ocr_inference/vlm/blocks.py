@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from ocr_inference.engine.plan import BlockAnswer, VlmBlock
 from ocr_inference.metrics import Metrics
+from ocr_inference.pipeline.page import Tokens
 from ocr_inference.vlm.client import Reply, VlmClient
 from ocr_inference.vlm.retry import FAILED, LONGEST_WAIT_S, VlmError, waits
 
@@ -19,6 +21,14 @@ class BlockReading:
     answer: BlockAnswer
     cut: str | None = None
     """The code of the notice, where the text does not hold all that is in the block."""
+    tokens: Tokens | None = None
+    """Of all tries, as far as the server said."""
+
+
+def total(told: Iterable[Tokens | None]) -> Tokens | None:
+    """None where nobody said."""
+    known = [tokens for tokens in told if tokens is not None]
+    return sum(known, Tokens(0, 0)) if known else None
 
 
 class BlockReader:
@@ -45,16 +55,17 @@ class BlockReader:
         cut = "repetition_truncated" if reply.repeated else None
         if reply.too_long:
             cut = "block_truncated"
-        return BlockReading(BlockAnswer(reply.text, reply.confidence), cut)
+        return BlockReading(BlockAnswer(reply.text, reply.confidence), cut, reply.tokens)
 
     async def _reply(self, block: VlmBlock, picture: str) -> Reply:
         first = await self._tried(block, picture, 0.0)
         if not first.repeated:
             return first
         second = await self._tried(block, picture, SECOND_TEMPERATURE)
-        if not second.repeated:
-            return second
-        return max(first, second, key=lambda reply: len(reply.text))
+        best = second
+        if second.repeated:
+            best = max(first, second, key=lambda reply: len(reply.text))
+        return replace(best, tokens=total((first.tokens, second.tokens)))
 
     async def _tried(self, block: VlmBlock, picture: str, temperature: float) -> Reply:
         pauses = waits()

@@ -19,6 +19,7 @@ from typing import Any
 
 from ocr_inference.engine.plan import PROMPTS, VlmBlock
 from ocr_inference.metrics import Metrics
+from ocr_inference.pipeline.page import Tokens
 from ocr_inference.vlm.key import KeyFile
 from ocr_inference.vlm.repetition import CHECK_EVERY, repeated_from
 from ocr_inference.vlm.retry import FAILED, SILENT, UNREACHABLE, VlmError, sentence, wait_of
@@ -47,6 +48,8 @@ class Reply:
     """It went on in a loop and was stopped; the text ends where the loop began."""
     too_long: bool = False
     """It reached the limit of tokens."""
+    tokens: Tokens | None = None
+    """None where the server did not say: what is stopped ends before it does."""
 
 
 class VlmClient:
@@ -90,7 +93,7 @@ class VlmClient:
                 return await self._reply(block, _chunks(response.content.iter_any()))
         except self._aiohttp.ClientError:
             raise VlmError(UNREACHABLE, "The VLM server cannot be reached.") from None
-        except (AttributeError, LookupError, TypeError, ValueError):
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
             raise _malformed() from None
 
     async def get(self, url: str, within: float) -> int:
@@ -139,10 +142,10 @@ class VlmClient:
     async def _reply(self, block: VlmBlock, chunks: AsyncIterator[dict[str, Any]]) -> Reply:
         tokens: list[str] = []
         probabilities: list[float | None] = []
-        checked, finished = 0, ""
+        checked, finished, used = 0, "", None
         async for chunk in chunks:
-            if usage := chunk.get("usage"):
-                self._count(usage)
+            # Some say it with every chunk, as of then.
+            used = chunk.get("usage") or used
             for choice in chunk.get("choices", ()):
                 finished = choice.get("finish_reason") or finished
                 for token, logprob in _tokens(choice):
@@ -154,15 +157,23 @@ class VlmClient:
             kept = repeated_from(tokens, table=block.prompt == PROMPTS["table"])
             if kept is not None:
                 confidence = _confidence(probabilities[:kept])
-                return Reply("".join(tokens[:kept]), confidence, repeated=True)
+                text = "".join(tokens[:kept])
+                return Reply(text, confidence, repeated=True, tokens=self._count(used))
         if not finished:
             raise VlmError(UNREACHABLE, "The VLM server broke off in the middle of an answer.")
         confidence = _confidence(probabilities)
-        return Reply("".join(tokens), confidence, too_long=finished == "length")
+        text, too_long = "".join(tokens), finished == "length"
+        return Reply(text, confidence, too_long=too_long, tokens=self._count(used))
 
-    def _count(self, usage: dict[str, Any]) -> None:
-        for direction, name in (("in", "prompt_tokens"), ("out", "completion_tokens")):
-            self._metrics.vlm_tokens.labels(direction).inc(usage.get(name) or 0)
+    def _count(self, usage: dict[str, Any] | None) -> Tokens | None:
+        if usage is None:
+            return None
+        told = Tokens(
+            int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        )
+        for direction, count in (("in", told.input), ("out", told.output)):
+            self._metrics.vlm_tokens.labels(direction).inc(count)
+        return told
 
 
 async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import DISK_FULL, PublicError, storage_full
 from ocr_inference.pipeline.page import Task
-from ocr_inference.vlm.blocks import BlockReader, BlockReading
+from ocr_inference.vlm.blocks import BlockReader, BlockReading, total
 from ocr_inference.vlm.pool import BlockPool, PageRoom, PageShare
 from ocr_inference.vlm.retry import RETRY_AFTER_S, VlmError
 from ocr_inference.workspace import Workspace
@@ -77,7 +77,12 @@ class VlmReader:
                 readings = await self._read_blocks(blocks, crops, share)
             answers = [asdict(reading.answer) for reading in readings]
             page = await call("finish", state=plan["state"], answers=answers)
-        return {**page, "notices": [*page["notices"], *_notices(readings)]}
+        tokens = total(reading.tokens for reading in readings)
+        return {
+            **page,
+            "notices": [*page["notices"], *_notices(readings)],
+            "tokens": tokens and asdict(tokens),
+        }
 
     @contextmanager
     def _crops(self) -> Iterator[Path]:

@@ -91,12 +91,21 @@ class PageItem(BaseModel):
 class Usage(BaseModel):
     pages: int
     bytes: int
+    input_tokens: int | None = Field(
+        None,
+        description="As the VLM server counted for this request; null where it did not, or "
+        "there is none.",
+    )
+    output_tokens: int | None = None
 
 
 class TimingsBody(BaseModel):
     queue_ms: float
     decode_ms: float
     render_ms: float
+    layout_ms: float | None = Field(
+        None, description="Part of `infer_ms`; null where the engine has no such step."
+    )
     infer_ms: float
     total_ms: float
 
