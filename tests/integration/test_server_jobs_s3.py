@@ -168,6 +168,25 @@ def test_a_replica_that_ends_gives_its_jobs_away_at_once(
         assert text and "ended" not in text
 
 
+def test_a_job_whose_model_no_replica_runs_any_more_fails_after_its_time(
+    fast: OcrServer, store: Store, tmp_path: Path
+) -> None:
+    ttl = 8
+    with serving(tmp_path, store, "other", ocr_vlm_model="other", ocr_result_ttl_s=ttl) as one:
+        job = one.submitted(pdf(200))
+        sent = time.monotonic()
+        one.terminate()
+        assert one.exit_code() == 0
+    assert state(fast, job)["status"] == "queued"
+    all_finished(fast, [job], PATIENCE_S)
+    assert time.monotonic() - sent > ttl - 1
+    ended = state(fast, job)
+    assert ended["status"] == "failed"
+    assert ended["error"]["code"] == "engine_unavailable"
+    assert "scripted other" in ended["error"]["message"]
+    assert fast.get(f"{job}/result").json()["error"]["code"] == "job_failed"
+
+
 def test_long_jobs_write_seldom(fast: OcrServer) -> None:
     before = fast.metric('ocr_s3_operations_total{op="put",result="ok"}')
     job = fast.submitted(pdf(100), data={"save_to_s3": "false"})

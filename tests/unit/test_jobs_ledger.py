@@ -189,6 +189,32 @@ def test_jobs_of_another_model_are_left_to_its_replicas(
     run(scenario())
 
 
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING])
+def test_jobs_whose_model_nobody_has_any_more_fail_after_their_time(
+    objects: MemoryObjects, document: Path, status: JobStatus
+) -> None:
+    async def scenario() -> None:
+        world = World(objects, "a", "b")
+        for job, left in (("1", -DAY), ("2", DAY)):
+            changes = {"model": "gone", "unread_until": utc_now() + left, "status": status}
+            await world.ledger.create(new(job, **changes), document)
+        await world.keepers["a"].introduce()
+        world.alive = {"b"}
+        await world.pass_by(HEARTBEAT_S)
+        assert len((await world.ledger.active())[0]) == 2  # their owner may still live
+        await world.pass_by(30)
+        assert await world.ledger.active() == (["2" * 32], set())
+        held = await world.ledger.read("1" * 32)
+        assert held is not None
+        record = held.record
+        assert record.error is not None
+        assert (record.status, record.error.code) == (JobStatus.FAILED, "engine_unavailable")
+        assert "the model gone" in record.error.message
+        assert record.expires_at is not None
+
+    run(scenario())
+
+
 def test_jobs_that_were_given_away_are_taken_at_once(
     objects: MemoryObjects, document: Path
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ocr_inference.jobs.lease import HEARTBEAT_S, STALE_S, Heartbeats
 from ocr_inference.jobs.ledger import ACTIVE, Held, Ledger, cancel_key
-from ocr_inference.jobs.model import JobRecord, JobStatus, cancelled, utc_now
+from ocr_inference.jobs.model import JobRecord, JobStatus, cancelled, unread, utc_now
 from ocr_inference.sinks.base import StoreFailed
 
 log = logging.getLogger("ocr_inference.jobs")
@@ -27,6 +27,11 @@ class Host(Protocol):
 
     @property
     def id(self) -> str: ...
+
+    @property
+    def model(self) -> str:
+        """What reads here."""
+        ...
 
     def has(self, job: str) -> bool: ...
 
@@ -131,6 +136,11 @@ class Keeper:
             return
         if held.record.status is JobStatus.CANCELLING:
             await self._ledger.finish(cancelled(held.record, self._ttl), held.tag)
+            return
+        until = held.record.unread_until
+        if held.record.model != self._host.model and until is not None and until <= utc_now():
+            await self._ledger.finish(unread(held.record, self._ttl), held.tag)
+            log.warning("a job failed: no replica has its model", extra={"job": job})
             return
         if not self._host.can_take(held.record):
             return

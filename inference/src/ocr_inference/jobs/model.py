@@ -95,6 +95,8 @@ class JobRecord(BaseModel):
     status: JobStatus = JobStatus.QUEUED
     owner: str = ""
     """The replica that runs it or will; nobody's when empty."""
+    unread_until: datetime | None = None
+    """Then it fails, where no replica with its model has it."""
     attempts: int = 0
     """How often it was begun."""
     pages_done: int = 0
@@ -125,6 +127,14 @@ class JobRecord(BaseModel):
 
     def json_bytes(self) -> bytes:
         return self.model_dump_json(exclude_defaults=True).encode()
+
+
+def unread(record: JobRecord, ttl: timedelta) -> JobRecord:
+    """Failed, as there is no replica that would read it."""
+    now = utc_now()
+    message = f"No server with the model {record.model} has read it in time."
+    error = JobError.of(PublicError(503, "engine_unavailable", message))
+    return record.to(JobStatus.FAILED, error=error, finished_at=now, expires_at=now + ttl)
 
 
 def cancelled(record: JobRecord, ttl: timedelta) -> JobRecord:

@@ -177,7 +177,7 @@ class Jobs:
             promise = Promise(new_id(), order.content)
             if (kept := await self._promised(name, promise, order.client)) is not None:
                 return kept
-        sent = order.document
+        sent, now = order.document, utc_now()
         record = JobRecord(
             id=promise.job if promise else new_id(),
             client=order.client,
@@ -189,7 +189,8 @@ class Jobs:
             pages_total=order.pages,
             model=self._replica.model,
             owner="" if self._replica.leaving else self._replica.id,
-            created_at=utc_now(),
+            unread_until=now + self._ttl,
+            created_at=now,
             idempotency=name if promise else None,
         )
         self._replica.backlog.check(order.client, sent.size)
