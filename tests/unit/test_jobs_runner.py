@@ -119,7 +119,12 @@ async def _play(folder: Path, scenario: Scenario, changes: dict[str, Any]) -> No
     runner = Runner(
         ledger=ledger,
         reader=reader,  # type: ignore[arg-type]
-        ocr=OcrService(S3Sink(Bucket(settings), metrics), FolderSink(None, metrics), metrics),
+        ocr=OcrService(
+            S3Sink(Bucket(settings), metrics),
+            FolderSink(None, metrics),
+            None,  # type: ignore[arg-type]
+            metrics,
+        ),
         admission=Admission(100, 100),
         uploads=UploadSpace(1000, lambda: 1),
         workspace=workspace,

@@ -137,7 +137,7 @@ def _services(settings: Settings, parts: ReadingParts) -> Services:
     sink = S3Sink(bucket, metrics)
     # The folder is for a server without S3 alone.
     output = FolderSink(None if sink.configured else settings.output_dir, metrics)
-    ocr = OcrService(sink, output, metrics)
+    ocr = OcrService(sink, output, parts.outputs.images, metrics)
     uploads = _upload_space(settings, admission)
     stages = Lifecycle(settings.lame_duck_s, settings.drain_timeout_s)
     jobs = make_jobs(

@@ -34,7 +34,7 @@ def start(config: Message, emit: Emit) -> Handlers:
     allowed = address_space(memory_limit())
     resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
 
-    from ocr_inference.pipeline.decode import Limits, inspect, picture, preview, render
+    from ocr_inference.pipeline.decode import Limits, crops, inspect, picture, preview, render
     from ocr_inference.pipeline.pdf_text import own_text
 
     limits = Limits(config["max_pages"], config["max_pixels"], config["max_side"])
@@ -66,6 +66,18 @@ def start(config: Message, emit: Emit) -> Handlers:
         found = None if text is None else asdict(text)
         return {"text": found, "width": width, "height": height, "dpi": dpi, "rotation": rotation}
 
+    def crops_call(call: Message) -> Message:
+        found = crops(
+            Path(call["path"]),
+            call["number"],
+            call["dpi"],
+            call["boxes"],
+            call["most_bytes"],
+            Path(call["out"]),
+            limits,
+        )
+        return {"crops": [crop and asdict(crop) for crop in found]}
+
     def picture_call(call: Message) -> Message:
         picture(Path(call["path"]), call["number"], Path(call["out"]), limits)
         return {}
@@ -84,6 +96,7 @@ def start(config: Message, emit: Emit) -> Handlers:
         "render": render_call,
         "preview": preview_call,
         "own_text": own_text_call,
+        "crops": crops_call,
         "picture": picture_call,
         "write_pdf": write_pdf_call,
     }

@@ -25,6 +25,9 @@ DECODE_DEADLINE_S = 30.0
 WRITE_PAGE_S = 0.1
 """More for each page of a PDF that is written in one call; ten times what a page of text takes."""
 
+CROP_S = 0.5
+"""More for each part of a page that is cut out in one call; ten times what a photograph takes."""
+
 SUSPECT_DECODE_S = 10.0
 SUSPECT_FOR_S = 300.0
 """So long a client whose document hung the decoder has less time for each of the next: they may all
@@ -133,6 +136,34 @@ class Decoder:
         return await self._call(
             client, "own_text", deadline, path=str(path), number=number, dpi=dpi, trusted=trusted
         )
+
+    async def crops(
+        self,
+        client: str,
+        path: Path,
+        number: int,
+        dpi: int,
+        boxes: Sequence[tuple[int, int, int, int]],
+        most_bytes: int,
+        out: Path,
+        deadline: float,
+    ) -> list[Message | None]:
+        """What is in the boxes as JPEG and PNG files in `out`: `offset`, `length`, `media_type`,
+        `width` and `height` of each; None from where it would be more than `most_bytes`."""
+        found = await self._call(
+            client,
+            "crops",
+            deadline,
+            more=len(boxes) * CROP_S,
+            path=str(path),
+            number=number,
+            dpi=dpi,
+            boxes=list(boxes),
+            most_bytes=most_bytes,
+            out=str(out),
+        )
+        crops: list[Message | None] = found["crops"]
+        return crops
 
     async def picture(
         self, client: str, path: Path, number: int, out: Path, deadline: float

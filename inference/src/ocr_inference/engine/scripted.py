@@ -19,6 +19,8 @@ The script is `EngineConfig.script` (`OCR_SCRIPT`). All fields are optional:
 - `stops_by_itself`: the engine stops at the page's timeout, or when nobody wants the page any
   more, with `TimeoutError`; default false.
 - `confidence`: of every line, default 0.99.
+- `pictures`: further blocks of a page, each `[type, [x1, y1, x2, y2]]` with its box in shares of
+  the page's width and height.
 - `layout_seconds`: finding the blocks is a step of its own, which takes so long.
 - `blocks`: how many blocks a page has with the backends `vllm` and `external`, default 3; each says
   what the VLM server answers. `block_size`: their width and height in pixels, default [200, 40].
@@ -102,6 +104,7 @@ class Script(BaseModel):
     leak_mib: int = 0
     stops_by_itself: bool = False
     confidence: float = 0.99
+    pictures: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()
     layout_seconds: float | None = None
     blocks: int = 3
     block_size: tuple[int, int] = (200, 40)
@@ -233,7 +236,11 @@ class ScriptedEngine:
         )
         whole = (lines[0].bbox[0], lines[0].bbox[1], lines[0].bbox[2], lines[-1].bbox[3])
         block = Block("text", whole, text, self._script.confidence, lines=lines)
-        return PageText((block,), ConfidenceSource.ENGINE, layout_ms=layout_ms)
+        pictures = tuple(
+            Block(kind, (x1 * width, y1 * height, x2 * width, y2 * height), "")
+            for kind, (x1, y1, x2, y2) in self._script.pictures
+        )
+        return PageText((block, *pictures), ConfidenceSource.ENGINE, layout_ms=layout_ms)
 
 
 def _box(width: int, step: float, index: int) -> tuple[float, float, float, float]:

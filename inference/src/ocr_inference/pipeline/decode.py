@@ -7,18 +7,20 @@ never by name. Sizes are read from headers and refused before anything is decode
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocr_inference.errors import storage_full
+from ocr_inference.errors import storage_full, writing
 from ocr_inference.pipeline import images, pdf
+from ocr_inference.pipeline.crops import Box, Crop, write_crops
 from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
 from ocr_inference.pipeline.magic import HEAD_BYTES, media_type_of
 from ocr_inference.pipeline.page import Rendered
 from ocr_inference.pipeline.picture import copy_picture, encode_picture
 from ocr_inference.pipeline.selection import select
 
-__all__ = ["DocumentInfo", "Limits", "inspect", "picture", "preview", "render"]
+__all__ = ["DocumentInfo", "Limits", "crops", "inspect", "picture", "preview", "render"]
 
 _PREVIEW_DPI = 100
 
@@ -70,6 +72,22 @@ def preview(path: Path, number: int, side: int, limits: Limits) -> bytes:
     """Page `number` (1-based) as a JPEG with at most `side` pixels on its longer side; errors as
     for `render`."""
     return images.as_jpeg(render(path, number, _PREVIEW_DPI, limits).image, side)
+
+
+def crops(
+    path: Path,
+    number: int,
+    dpi: int,
+    boxes: Sequence[Box],
+    most_bytes: int,
+    out: Path,
+    limits: Limits,
+) -> list[Crop | None]:
+    """Parts of page `number` as `write_crops` has them; errors as for `render`, and 503
+    storage_full."""
+    image = render(path, number, dpi, limits).image
+    with writing(), out.open("wb") as file:
+        return write_crops(image, boxes, most_bytes, file)
 
 
 def picture(path: Path, number: int, out: Path, limits: Limits) -> None:

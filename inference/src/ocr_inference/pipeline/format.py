@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ocr_inference.pipeline.layout import blocks_of
@@ -49,8 +49,11 @@ def page_results(page: Page) -> list[dict[str, Any]]:
     ]
 
 
-def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
-    """One entry of `pages`; `include` holds `blocks`, `lines`, `words` and/or `timings`."""
+def page_body(
+    page: Page, include: frozenset[str], images: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """One entry of `pages`; `include` holds `blocks`, `lines`, `words` and/or `timings`. `images`
+    are those of `image_body`, where they were cut out."""
     body: dict[str, Any] = {
         "page": page.number,
         "width": page.width,
@@ -90,9 +93,26 @@ def page_body(page: Page, include: frozenset[str]) -> dict[str, Any]:
             for number, line in enumerate(lines, start=1)
             for word in line.words
         ]
+    if images is not None:
+        body["images"] = images
     if "timings" in include:
         body["timings_ms"] = page.timings_ms
     return body
+
+
+def image_body(
+    number: int, block: Block, file: Mapping[str, Any] | None, data: str | None
+) -> dict[str, Any]:
+    """One entry of a page's `images`: block `number`, and its picture `file` with `data` in base64;
+    None where it was left out."""
+    known = file or {}
+    return {
+        "block": number,
+        "type": block.type,
+        "bbox": _rounded(block.bbox),
+        **{name: known.get(name) for name in ("media_type", "width", "height")},
+        "base64": data,
+    }
 
 
 def _page_text(page: Page) -> str:

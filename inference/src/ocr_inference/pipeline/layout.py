@@ -20,9 +20,23 @@ _LETTER = 0.5
 _UNBROKEN = frozenset(("formula", "title", "seal"))
 """Block types that are one line however long."""
 
+IMAGE_TYPES = frozenset(("image", "chart", "seal"))
+
 
 def blocks_of(page: Page) -> tuple[Block, ...]:
     return page.text.blocks if page.text else ()
+
+
+def image_blocks(page: Page) -> list[tuple[int, Block, tuple[int, int, int, int]]]:
+    """The blocks that are pictures, each with its number from 1 and the pixels that it has."""
+    found = [
+        (number, block, whole(block.bbox, page))
+        for number, block in enumerate(blocks_of(page), start=1)
+        if block.type in IMAGE_TYPES
+    ]
+    return [
+        (number, block, box) for number, block, box in found if box[0] < box[2] and box[1] < box[3]
+    ]
 
 
 def placed_lines(block: Block) -> Iterator[Line]:

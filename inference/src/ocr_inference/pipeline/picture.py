@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image as Pillow
@@ -35,7 +36,7 @@ def copy_picture(path: Path, kind: str, out: Path) -> bool:
     return fits
 
 
-def encode_picture(image: Image, out: Path) -> None:
+def encode_picture(image: Image, out: Path | BinaryIO) -> None:
     """Write an image as what is small and sharp enough for it."""
     blue, green, red = (image[:, :, channel] for channel in range(3))
     grey = bool(np.array_equal(blue, green) and np.array_equal(green, red))

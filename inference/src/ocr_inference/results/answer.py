@@ -19,6 +19,21 @@ from ocr_inference.reading.request import Reading
 
 
 @dataclass(frozen=True)
+class Images:
+    """The pictures that were cut out, by page number, as the JSON answer has them."""
+
+    pages: Mapping[int, Sequence[Mapping[str, Any]]]
+    left_out: int
+
+    @property
+    def warnings(self) -> list[dict[str, Any]]:
+        if not self.left_out:
+            return []
+        message = f"{self.left_out} pictures are left out: the others fill the answer."
+        return [{"code": "images_left_out", "message": message}]
+
+
+@dataclass(frozen=True)
 class Answer:
     """`about` is what is said beside the pages (`about_reading`), `include` what the JSON answer
     holds of each page. Everything else is made when it is first asked for."""
@@ -26,6 +41,12 @@ class Answer:
     about: dict[str, Any]
     pages: Sequence[Page]
     include: frozenset[str]
+    images: Images | None = None
+
+    @property
+    def lacks_images(self) -> bool:
+        """Whether pictures are to be in the JSON answer and were not cut out yet."""
+        return "images" in self.include and self.images is None
 
     @cached_property
     def text(self) -> str:
@@ -36,8 +57,11 @@ class Answer:
         return as_markdown(self.pages)
 
     def json(self) -> str:
+        about = self.about
+        if self.images is not None and self.images.warnings:
+            about = {**about, "warnings": [*about["warnings"], *self.images.warnings]}
         return _object(
-            {name: to_json(value) for name, value in self.about.items()}
+            {name: to_json(value) for name, value in about.items()}
             | {"text": to_json(self.text), "markdown": to_json(self.markdown)}
             | {"results": self._results, "pages": self._pages}
         )
@@ -50,7 +74,11 @@ class Answer:
 
     @cached_property
     def _pages(self) -> str:
-        return f"[{','.join(to_json(page_body(page, self.include)) for page in self.pages)}]"
+        return f"[{','.join(map(self._page, self.pages))}]"
+
+    def _page(self, page: Page) -> str:
+        images = None if self.images is None else self.images.pages[page.number]
+        return to_json(page_body(page, self.include, images))
 
 
 def about_reading(reading: Reading, engine: str, model: str, total_ms: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ocr_inference.pipeline.page import PdfMode, Task
 
 Output = Literal["json", "text", "markdown", "hocr", "alto", "pdf"]
 SaveToS3 = Literal["true", "false", "required"]
-Include = Literal["blocks", "lines", "words", "timings"]
+Include = Literal["blocks", "lines", "words", "images", "timings"]
 Language = Annotated[str, Field(pattern=r"^([a-z]{2}|auto)$")]
 
 
@@ -52,7 +52,7 @@ class OcrForm(BaseModel):
     include: Annotated[list[Include], BeforeValidator(_flatten)] = Field(
         ["blocks", "lines"],
         description="What each page of the JSON answer holds; `words` where the engine knows them, "
-        "`timings` in milliseconds.",
+        "`images`: the blocks that are pictures, cut out, `timings` in milliseconds.",
     )
     save_to_s3: SaveToS3 | None = Field(
         None,

@@ -23,6 +23,7 @@ from ocr_inference.pipeline.plain import Origin
 from ocr_inference.pipeline.text_layer import write_layers
 from ocr_inference.results.answer import Answer
 from ocr_inference.results.form import Output
+from ocr_inference.results.images import ImageCutter
 from ocr_inference.sources.file import Document
 from ocr_inference.version import VERSION
 from ocr_inference.workspace import Workspace
@@ -67,6 +68,7 @@ class Outputs:
     def __init__(self, decoder: Decoder, workspace: Workspace) -> None:
         self._decoder = decoder
         self._workspace = workspace
+        self.images = ImageCutter(decoder, workspace)
 
     async def write(
         self, output: Output, answer: Answer, document: Document, client: str, deadline: float
@@ -79,6 +81,8 @@ class Outputs:
         name = PurePath(document.name).stem + SUFFIXES[output]
         if output == "pdf":
             return Written(output, name, await self._pdf(answer, document, client, deadline))
+        if output == "json":
+            answer = await self.images.added(answer, document, client, deadline)
         body = await asyncio.to_thread(_text_body, output, answer, document.name)
         return Written(output, name, body)
 
@@ -101,6 +105,11 @@ class Outputs:
                 client, document.path, layers, pictures, len(answer.pages), out, deadline
             )
             return out.open("rb")
+
+
+def needs_document(output: Output, answer: Answer) -> bool:
+    """Whether what was sent is needed to write this format: its own pages, or pictures of them."""
+    return output == "pdf" or (output == "json" and answer.lacks_images)
 
 
 def _write_layers(path: Path, pages: Sequence[Page]) -> None:

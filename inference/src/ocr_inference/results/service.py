@@ -12,6 +12,7 @@ from ocr_inference.metrics import Metrics
 from ocr_inference.reading.request import Reading, ReadRequest
 from ocr_inference.results.answer import Answer, about_reading, document
 from ocr_inference.results.form import OcrForm
+from ocr_inference.results.images import ImageCutter
 from ocr_inference.sinks.base import StoreFailed, result_key
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
@@ -38,9 +39,12 @@ def read_request(
 
 
 class OcrService:
-    def __init__(self, s3: S3Sink, output: FolderSink, metrics: Metrics) -> None:
+    def __init__(
+        self, s3: S3Sink, output: FolderSink, images: ImageCutter, metrics: Metrics
+    ) -> None:
         self._s3 = s3
         self._sinks: dict[str, S3Sink | FolderSink] = {"s3": s3, "output": output}
+        self._images = images
         self._metrics = metrics
 
     def check(self, form: OcrForm, longest_s: float) -> None:
@@ -58,6 +62,10 @@ class OcrService:
             return answer
         for name, sink in self._sinks.items():
             if sink.configured:
+                request = reading.request
+                answer = await self._images.added(
+                    answer, request.document, request.client, request.deadline
+                )
                 await self._store(name, sink, answer, reading, form)
         return answer
 

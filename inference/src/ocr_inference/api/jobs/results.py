@@ -16,11 +16,9 @@ from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord, JobStatus
 from ocr_inference.results.answer import Answer
 from ocr_inference.results.form import Output
+from ocr_inference.results.outputs import needs_document
 from ocr_inference.services import Services
 from ocr_inference.sources.file import Document
-
-_FROM_DOCUMENT = frozenset(("pdf",))
-"""The formats that need what was sent."""
 
 
 async def result_response(
@@ -37,7 +35,7 @@ async def result_response(
     await services.ocr.add_link(result.about, record.form)
     answer = Answer(result.about, result.pages, frozenset(record.form.include))
     deadline = time.monotonic() + services.settings.sync_timeout_s
-    sent = services.jobs.document(record) if wanted in _FROM_DOCUMENT else _by_name(record)
+    sent = services.jobs.document(record) if needs_document(wanted, answer) else _by_name(record)
     async with sent as document:
         written = await services.outputs.write(wanted, answer, document, record.client, deadline)
     return written_response(written, result.about)

@@ -85,6 +85,11 @@ class PageItem(BaseModel):
     blocks: list[dict[str, Any]] | None = None
     lines: list[dict[str, Any]] | None = None
     words: list[dict[str, Any]] | None = None
+    images: list[dict[str, Any]] | None = Field(
+        None,
+        description="Blocks that are pictures: `block`, `type`, `bbox`, and the JPEG or PNG in "
+        "`base64` with its `media_type`, `width` and `height`; these are null for one left out.",
+    )
     timings_ms: dict[str, float] | None = None
 
 
