@@ -231,6 +231,7 @@ def _drainer(services: Services, server: Server) -> Callable[[bool], None]:
         leaving = asyncio.create_task(services.jobs.leave())
         await services.lifecycle.drain(patient)
         await leaving
+        await services.jobs.end()
         server.should_exit = True
 
     def begin(patient: bool) -> None:

@@ -17,6 +17,8 @@ class Stop(Enum):
     CANCEL = auto()
     RELEASE = auto()
     """This replica ends; another is to have the job."""
+    END = auto()
+    """This replica ends, and no other could have the job."""
     LOST = auto()
     """Another replica has the job, or it was deleted."""
 
@@ -53,7 +55,7 @@ class Live:
 
     def become(self, record: JobRecord) -> None:
         self.record = record
-        self._tell()
+        self.tell()
 
     def begin(self) -> None:
         self.pages = []
@@ -81,12 +83,13 @@ class Live:
 
     def end(self) -> None:
         self.ended.set()
-        self._tell()
+        self.tell()
 
     async def changed(self) -> None:
         """Until something is not as it was."""
         await self._changed.wait()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Let those who wait for a change look."""
         told, self._changed = self._changed, asyncio.Event()
         told.set()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractContextManager, ExitStack
 
 from ocr_inference.jobs.backlog import Backlog, Waiting
@@ -27,6 +27,10 @@ fast; it is enough to have pages of another job at hand while one is stored."""
 
 _LEAVE_S = 15.0
 _GIVE_AWAY_S = 5.0
+_END_S = 5.0
+
+_TAKE_S = 5.0
+"""So long a drain waits for the client of a job that is finished, and that nobody else has."""
 
 
 class Replica:
@@ -46,7 +50,10 @@ class Replica:
     ) -> None:
         self.model = model
         self.id = new_id()
+        self.ending = False
+        """It was told to end; it may still work for its clients."""
         self.leaving = False
+        """It begins no job any more."""
         self.backlog = backlog
         self.keeper = Keeper(ledger, self, runner.ttl)
         self._ledger = ledger
@@ -122,25 +129,38 @@ class Replica:
         return True
 
     async def leave(self) -> None:
-        """This replica ends: others get its jobs at once. Where there are none, it is the drain
-        that waits for the jobs."""
+        """This replica is to end: others get its jobs at once. Where there are none, it is the
+        drain that waits for the jobs, until `end`."""
+        self.ending = True
+        for live in self._live.values():
+            live.tell()
+        if self._ledger.objects.shared:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LEAVE_S):
+                    await self._stop(Stop.RELEASE, self._runner.release)
+                    await self.keeper.leave()
+
+    async def end(self) -> None:
+        """The drain is over: a job that no other replica can have fails where it is unfinished."""
         if not self._ledger.objects.shared:
-            return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_S):
+                    await self._stop(Stop.END, self._runner.end)
+
+    async def _stop(self, why: Stop, part: Callable[[Live], Awaitable[None]]) -> None:
+        """Begin no job any more, stop those that run, and `part` from those that wait."""
         self.leaving = True
         for job in self._running:
-            self._live[job].halt(Stop.RELEASE)
+            self._live[job].halt(why)
         waiting = [self._live[job] for job in self.waiting()]
         for live in waiting:
             self.backlog.remove(live.record.id)
-            live.halt(Stop.RELEASE)
-        given = [asyncio.ensure_future(self._runner.release(live)) for live in waiting]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LEAVE_S):
-                working = [*given, *self._running.values(), *self._ending.values()]
-                await asyncio.gather(*working, return_exceptions=True)
-                for live in waiting:
-                    self._forget(live)
-                await self.keeper.leave()
+            live.halt(why)
+        parting = [part(live) for live in waiting]
+        working = [*parting, *self._running.values(), *self._ending.values()]
+        await asyncio.gather(*working, return_exceptions=True)
+        for live in waiting:
+            self._forget(live)
 
     # What the keeper calls.
 
@@ -207,7 +227,8 @@ class Replica:
 
     def _forget(self, live: Live) -> None:
         if self._live.pop(live.record.id, None) is not None:
-            self._drains.pop(live.record.id).close()
+            drain = self._drains.pop(live.record.id)
+            asyncio.get_running_loop().call_later(_TAKE_S if self.ending else 0, drain.close)
         live.end()
 
     def _per_client(self) -> Counter[str]:

@@ -98,6 +98,14 @@ class Runner:
             with contextlib.suppress(_Lost):
                 await self._end(live, JobError.of(_server_failed()))
 
+    async def end(self, live: Live) -> None:
+        """Finish a job, which ends with this server, as failed."""
+        error = PublicError(
+            503, "draining", "The server ended before it had read the document. Send it again."
+        )
+        with contextlib.suppress(_Lost):
+            await self._end(live, JobError.of(error))
+
     async def release(self, live: Live) -> None:
         """Let another replica have the job, as if it had not been begun here."""
         record = live.record
@@ -136,6 +144,8 @@ class Runner:
                 await self.cancel(live)
             case Stop.RELEASE:
                 await self.release(live)
+            case Stop.END:
+                await self.end(live)
             case None if live.work is not None:
                 await self._end(live, _outcome(live.work))
 

@@ -64,16 +64,20 @@ class Jobs:
 
     @property
     def closing(self) -> bool:
-        """Whoever follows a job had better ask another replica."""
-        return self._replica.leaving
+        """Whoever follows a job had better ask another replica; there is one with S3 alone."""
+        return self._replica.leaving and self._ledger.objects.shared
 
     async def run(self) -> None:
         """For ever."""
         await self._replica.keeper.run()
 
     async def leave(self) -> None:
-        """This replica ends."""
+        """This replica is to end."""
         await self._replica.leave()
+
+    async def end(self) -> None:
+        """It ends now."""
+        await self._replica.end()
 
     # What routes call.
 
@@ -108,9 +112,13 @@ class Jobs:
 
     async def wait(self, job: str, client: str, seconds: float) -> JobRecord:
         """The job when its state or progress has changed, at the latest after so many seconds or
-        when this server ends."""
-        before = await self.find(job, client)
-        return await self._wait(before, seconds, lambda now: _seen(now) != _seen(before))
+        when this server is told to end. Asked after that, one that has the job alone waits anew."""
+        before, ending = await self.find(job, client), self._replica.ending
+
+        def enough(now: JobRecord) -> bool:
+            return _seen(now) != _seen(before) or self._replica.ending != ending
+
+        return await self._wait(before, seconds, enough)
 
     async def wait_finished(self, job: str, client: str, seconds: float) -> JobRecord:
         """The job when it is finished, at the latest as `wait`."""
@@ -217,6 +225,8 @@ class Jobs:
             raise
         if self._replica.leaving:  # any other replica takes it
             self._replica.backlog.remove(record.id)
+            if not self._ledger.objects.shared:
+                raise PublicError(503, "draining", "The server is ending.", retry_after=1)
             if record.owner:
                 await self._replica.give_away(held)
         else:
