@@ -100,6 +100,15 @@ def test_the_servers_answers_become_blocks_of_every_kind(server: OcrServer, stub
     assert {asked["model"] for asked in stub.bodies} == {"PaddleOCR-VL-1.6-0.9B"}
 
 
+def test_a_picture_that_the_layout_finds_can_be_had(server: OcrServer) -> None:
+    (page,) = read(server, include="images")["pages"]
+    (found,) = page["images"]
+    left, top, right, bottom = found["bbox"]
+    picture = Image.open(io.BytesIO(base64.b64decode(found["base64"])))
+    assert found["type"] == "image"
+    assert picture.size == pytest.approx((right - left, bottom - top), abs=2)
+
+
 def test_a_page_is_read_as_one_block_of_the_kind_that_is_asked_for(server: OcrServer) -> None:
     body = read(server, task="table")
     assert body["timings"]["layout_ms"] is None
