@@ -51,7 +51,7 @@ def test_a_full_queue_is_waited_for(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path, **room) as server, visit(browser, server.url) as tab:
         # Two uploads that were begun and do not go on have all of it.
         with begun(server, 1_000_000), begun(server, MAX_REST_BYTES):
-            server.wait_for(lambda: server.submit(picture()).status_code == 503)
+            server.wait_for(lambda: server.metric("ocr_queue_pages") == 2)
             assert refusal(server.submit(picture())) == (503, "queue_full")
             tab.choose(file("late.png", picture()))
             tab.wait_phase("retry")
@@ -64,7 +64,7 @@ def test_a_full_queue_is_waited_for(browser: Browser, tmp_path: Path) -> None:
 @contextmanager
 def begun(server: OcrServer, size: int) -> Iterator[None]:
     """An upload that announces so many bytes and sends none of them."""
-    head = "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=b\r\n"
+    head = "POST /ocr HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=b\r\n"
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(f"{head}content-length: {size}\r\n\r\n".encode())
         yield
