@@ -56,6 +56,11 @@ def test_rapidocr_api(tmp_path: Path) -> None:
     )
     bars = [
         *_bars("rapidocr_api", measured),
+        at_least(
+            "rapidocr_api: pages/s, ours / theirs with their defaults",
+            _speed(measured[OURS][0]) / _speed(measured[DEFAULTS][0]),
+            LEAST_RATIO_DEFAULTS,
+        ),
         at_most("rapidocr_api: our CER", mean[OURS], mean[DEFAULTS]),
     ]
     finish(__file__, "rapidocr_api", {**_kept(peers, measured), "cer": errors}, bars)
@@ -88,6 +93,8 @@ def test_paddlex_serve(tmp_path: Path) -> None:
         f"PaddleOCR-VL with tiny models, {CLIENTS} clients on {cores} cores",
         _rows(peers, measured),
     )
+    # Beside its defaults there is no bar: where the models take next to nothing, parameters of the
+    # models cannot make one side faster. The ratio is in the table.
     bars = _bars("paddlex --serve", measured)
     finish(__file__, "paddlex_serve", _kept(peers, measured), bars)
 
@@ -145,7 +152,7 @@ def _rows(peers: Sequence[Peer], measured: Measured) -> list[dict[str, object]]:
 
 
 def _bars(peer: str, measured: Measured) -> list[Bar]:
-    (mine, _), (equal, _), (defaults, _) = (measured[name] for name in (OURS, EQUAL, DEFAULTS))
+    (mine, _), (equal, _) = (measured[name] for name in (OURS, EQUAL))
     p99 = percentile(_seconds(mine), 99), percentile(_seconds(equal), 99)
     return [
         at_least(
@@ -154,11 +161,6 @@ def _bars(peer: str, measured: Measured) -> list[Bar]:
             LEAST_RATIO_EQUAL,
         ),
         at_most(f"{peer}: our p99 s, theirs with our parameters", *p99),
-        at_least(
-            f"{peer}: pages/s, ours / theirs with their defaults",
-            _speed(mine) / _speed(defaults),
-            LEAST_RATIO_DEFAULTS,
-        ),
     ]
 
 
