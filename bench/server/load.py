@@ -7,6 +7,7 @@ load, because it is taken from the server that is measured.
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import time
 from collections import Counter
@@ -108,15 +109,16 @@ class _Run:
     async def send(self, post: Post) -> None:
         began = time.perf_counter()
         try:
-            async with self._http.post(post.path, data=post.body, headers=post.headers) as answer:
-                status, body = answer.status, await answer.read()
+            body = io.BytesIO(post.body)
+            async with self._http.post(post.path, data=body, headers=post.headers) as answer:
+                status, text = answer.status, await answer.read()
         except (ClientError, asyncio.CancelledError) as error:
             self.load.dropped += 1
             if isinstance(error, asyncio.CancelledError):
                 raise
             return
         seconds = time.perf_counter() - began
-        sample = Sample(post.name, began - self._began, seconds, status, body)
+        sample = Sample(post.name, began - self._began, seconds, status, text)
         self.load.samples.append(sample)
 
 
