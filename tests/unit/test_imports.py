@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,8 +42,20 @@ IMPURE_CALLS = {"now", "today", "utcnow", "open", "print"}
 PURE = sorted([*(OPERATOR / "core").rglob("*.py"), *(OPERATOR / "startup").rglob("*.py")])
 
 
+def parsed(path: Path) -> ast.Module:
+    # A collection in the midst of it may run code that makes a tree too, and some versions of
+    # CPython then fail: "AST constructor recursion depth mismatch" (gh-106905).
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(path.read_text("utf-8"))
+    finally:
+        if collects:
+            gc.enable()
+
+
 def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -52,7 +65,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def called(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call):
             target = node.func
             name = target.attr if isinstance(target, ast.Attribute) else ""
@@ -98,7 +111,7 @@ TOGETHER = {"__main__", "app", "cli", "parts", "server", "services"}
 def own_imports(path: Path) -> set[str]:
     """The folders and files of the server's package that are imported from it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and node.module == "ocr_inference":
             found.update(alias.name for alias in node.names)
     return found | {name.split(".")[1] for name in imports(path) if "ocr_inference." in name}

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -21,13 +22,14 @@ SAMPLE_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class GpuSample:
-    """`index` and `name` as the driver gives them; `utilization` is 0..1 of the last second."""
+    """`index` and `name` as the driver gives them; `utilization` is 0..1 of the last second, None
+    where the driver does not know: of a GPU that is divided (MIG)."""
 
     index: int
     name: str
     memory_used: int
     memory_total: int
-    utilization: float
+    utilization: float | None
 
 
 class GpuMetrics(Collector):
@@ -51,7 +53,8 @@ class GpuMetrics(Collector):
             labels = (str(sample.index), sample.name)
             used.add_metric(labels, sample.memory_used)
             total.add_metric(labels, sample.memory_total)
-            busy.add_metric(labels, sample.utilization)
+            if sample.utilization is not None:
+                busy.add_metric(labels, sample.utilization)
         return used, total, busy
 
     def _run(self, registry: CollectorRegistry) -> None:
@@ -64,13 +67,18 @@ class GpuMetrics(Collector):
             return
         registry.register(self)
         pause = threading.Event()
+        said = ""
         while True:
             try:
                 self._samples = tuple(_samples())
+                wrong = ""
             except pynvml.NVMLError as error:
                 # A GPU that fell off the bus must not look as it last did.
                 self._samples = ()
-                log.warning("the GPU cannot be asked: %s", error)
+                wrong = str(error)
+            if wrong and wrong != said:
+                log.warning("the GPU cannot be asked: %s", wrong)
+            said = wrong
             pause.wait(SAMPLE_EVERY_S)
 
 
@@ -85,5 +93,14 @@ def _samples() -> Iterator[GpuSample]:
             name=pynvml.nvmlDeviceGetName(handle),
             memory_used=int(memory.used),
             memory_total=int(memory.total),
-            utilization=pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
+            utilization=_utilization(handle),
         )
+
+
+def _utilization(handle: Any) -> float | None:
+    import pynvml
+
+    try:
+        return float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
+    except pynvml.NVMLError_NotSupported:
+        return None
