@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ocr_inference.reading.queue import PageOutcome, PageWork
 from ocr_inference.workspace import Workspace
 
 HANGS = Path("hangs.pdf")
+HANGS_ONCE = Path("hangs-once.pdf")
 GOOD = Path("good.pdf")
 
 
@@ -38,7 +40,8 @@ class Child:
 
     async def call(self, op: str, **arguments: Any) -> dict[str, Any]:
         self.calls.append(op)
-        if arguments["path"] == str(HANGS) and arguments.get("number", 2) >= 2:
+        name, number = Path(arguments["path"]).name, arguments.get("number", 2)
+        if (name == HANGS.name and number >= 2) or (name == HANGS_ONCE.name and number == 3):
             await asyncio.Event().wait()
         if op == "inspect":
             return {
@@ -93,20 +96,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LEAST_DECODE_S", 0.1)
 
 
-def test_the_other_pages_of_a_document_that_hung_fail_at_once_and_others_go_on(
-    tmp_path: Path,
-) -> None:
+def dispatched(folder: Path, *pages: tuple[Path, int]) -> tuple[Stage, dict[str, list[str]], float]:
+    """What becomes of the pages of documents, and how many seconds it took."""
     outcomes: dict[str, list[str]] = {}
     took = 0.0
 
     async def scenario(stage: Stage) -> None:
         nonlocal took
-        workspace = Workspace(tmp_path)
+        workspace = Workspace(folder)
         dispatcher = Dispatcher(
             workspace, stage.decoder, Engine(), Admission(99, 10**9), Metrics("1", "scripted")  # type: ignore[arg-type]
         )  # fmt: skip
-        works = [work(HANGS, number) for number in range(1, 11)]
-        works += [work(GOOD, number) for number in range(1, 4)]
+        works = [work(path, number) for path, count in pages for number in range(1, count + 1)]
         for one in works:
             dispatcher.put(one)
         began = time.monotonic()
@@ -119,11 +120,28 @@ def test_the_other_pages_of_a_document_that_hung_fail_at_once_and_others_go_on(
         for one in works:
             outcomes.setdefault(one.path.name, []).append(told(one.outcome))
 
-    stage = run(scenario)
-    assert outcomes["good.pdf"] == ["ok"] * 3
-    assert outcomes["hangs.pdf"] == ["ok"] + ["decode_failed"] * 9
+    return run(scenario), outcomes, took
+
+
+def test_a_page_that_hangs_costs_its_document_that_page_alone(tmp_path: Path) -> None:
+    stage, outcomes, _ = dispatched(tmp_path, (HANGS_ONCE, 10))
+    assert outcomes["hangs-once.pdf"] == [
+        *["ok"] * 2,
+        "Page 3 was not decoded in 0 s.",
+        *["ok"] * 7,
+    ]
     assert stage.replaced == ["hung"]
-    assert took < 2  # one hang, not nine
+
+
+def test_a_document_that_hangs_again_is_given_up_and_others_go_on(tmp_path: Path) -> None:
+    stage, outcomes, took = dispatched(tmp_path, (HANGS, 10), (GOOD, 3))
+    assert outcomes["good.pdf"] == ["ok"] * 3
+    first, *hung = outcomes["hangs.pdf"]
+    assert first == "ok"
+    assert hung[:2] == [f"Page {number} was not decoded in 0 s." for number in (2, 3)]
+    assert hung[2:] == ["Not tried: the decoder hung on this file 2 times before."] * 7
+    assert stage.replaced == ["hung"] * 2
+    assert took < 2  # two hangs, not nine
 
 
 def test_a_decoder_has_no_longer_than_the_request() -> None:
@@ -164,8 +182,10 @@ def test_documents_that_hang_cost_another_client_one_hang() -> None:
     async def scenario(stage: Stage) -> None:
         deadline = time.monotonic() + 60
         hanging = [
-            asyncio.create_task(stage.decoder.inspect("x", HANGS, None, 200, deadline))
-            for _ in range(9)
+            asyncio.create_task(
+                stage.decoder.inspect("x", Path(str(number)) / HANGS, None, 200, deadline)
+            )
+            for number in range(9)
         ]
         await asyncio.sleep(0)
         hanging[3].cancel()  # one that leaves has its turn all the same
@@ -188,10 +208,12 @@ def test_a_client_that_hung_the_decoder_has_less_time_for_a_while(
     monkeypatch.setattr(module, "SUSPECT_FOR_S", 0.5)
 
     async def scenario(stage: Stage) -> None:
+        documents = (Path(str(number)) / HANGS for number in count())
+
         async def hang(client: str) -> float:
             began = time.monotonic()
             with pytest.raises(DecoderHung):
-                await stage.decoder.inspect(client, HANGS, None, 200, began + 60)
+                await stage.decoder.inspect(client, next(documents), None, 200, began + 60)
             return time.monotonic() - began
 
         assert await hang("x") >= 1.0
@@ -218,4 +240,4 @@ def work(path: Path, number: int) -> PageWork:
 
 def told(outcome: asyncio.Future[PageOutcome]) -> str:
     error = outcome.exception()
-    return error.code if isinstance(error, PublicError) else "ok"
+    return error.message if isinstance(error, PublicError) else "ok"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ocr_inference.engine.hangs import Hangs
 from ocr_inference.engine.host import Child, ChildLost
 from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.engine.wire import Message
@@ -54,7 +55,7 @@ class Inspection:
 
 
 class DecoderHung(PublicError):
-    """The decoder does not get on with this document; on its other pages it would hang again."""
+    """The decoder does not get on with a page of this document."""
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class _Place:
 
 class Decoder:
     """Deadlines are on the monotonic clock. Every call raises `PublicError`: what is wrong with the
-    file, 504 deadline_exceeded, or `DecoderHung`."""
+    file, 504 deadline_exceeded, `DecoderHung`, and what `given_up` says."""
 
     def __init__(
         self, spawn: Callable[[], Child], on_replaced: Callable[[str], None], size: int = 1
@@ -83,6 +84,11 @@ class Decoder:
             lambda: asyncio.Semaphore(max(1, size - 1))
         )
         self._suspect_until: dict[str, float] = {}
+        self._hangs = Hangs()
+
+    def given_up(self, path: Path) -> PublicError | None:
+        """What reading a further page of this document raises, where it hung too often."""
+        return self._hangs.given_up(path)
 
     async def start(self) -> None:
         """Start a child before the first file comes."""
@@ -232,6 +238,9 @@ class Decoder:
         more: float,
         arguments: Message,
     ) -> Message:
+        path = Path(arguments["path"])
+        if op in ("own_text", "render") and (refused := self.given_up(path)) is not None:
+            raise refused
         now = time.monotonic()
         suspect = now < self._suspect_until.get(client, 0.0)
         longest = SUSPECT_DECODE_S if suspect else DECODE_DEADLINE_S + more
@@ -249,9 +258,11 @@ class Decoder:
                 await self._replace(place, "deadline")
                 raise _too_late() from None
             self._suspect_until[client] = time.monotonic() + SUSPECT_FOR_S
+            self._hangs.note(path)
             await self._replace(place, "hung")
+            what = f"Page {arguments['number']}" if "number" in arguments else "The file"
             raise DecoderHung(
-                400, "decode_failed", f"The file was not decoded in {longest:.0f} s."
+                400, "decode_failed", f"{what} was not decoded in {longest:.0f} s."
             ) from None
         except ChildLost:
             await self._replace(place, "crashed")

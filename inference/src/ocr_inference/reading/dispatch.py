@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ocr_inference.engine.decoder import Decoder, DecoderHung
+from ocr_inference.engine.decoder import Decoder
 from ocr_inference.engine.pool import EnginePool
 from ocr_inference.engine.supervisor import EngineSupervisor, EngineUnavailable, RawPage
 from ocr_inference.engine.wire import Message
@@ -114,10 +114,10 @@ class Dispatcher:
             )
         except Exception as error:
             _fail(work, error)
-            if isinstance(error, DecoderHung):
-                # Once is enough: meanwhile the documents of others stand still.
+            if (given_up := self._decoder.given_up(work.path)) is not None:
+                # At once, and not each in its turn.
                 for other in self._queue.withdraw(work.client, work.request):
-                    _fail(other, error)
+                    _fail(other, given_up)
             out.unlink(missing_ok=True)
             self._room.release()
             return
