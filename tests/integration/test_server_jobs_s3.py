@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deaf_wire import deaf_wire
 from httpx_sse import connect_sse
 from ocr_server import OcrServer, pdf, running_server
 from s3_server import ACCESS, SECRET, Store, s3_server
@@ -33,7 +34,7 @@ def serving(
     return running_server(
         home,
         {"text": f"{text} {{count}}", "page_seconds": seconds},
-        ocr_s3_endpoint=store.endpoint,
+        ocr_s3_endpoint=settings.pop("ocr_s3_endpoint", store.endpoint),
         ocr_s3_bucket="results",
         ocr_s3_prefix="team/",
         ocr_s3_region="us-east-1",
@@ -217,3 +218,28 @@ def test_while_the_bucket_is_down_a_running_job_waits_for_it(
         all_finished(server, [job], PATIENCE_S)
         assert state(server, job)["status"] == "succeeded"
         assert len(server.get(f"{job}/result").json()["pages"]) == 5
+
+
+def test_answers_of_the_bucket_that_are_lost_make_and_cancel_jobs_all_the_same(
+    slow: OcrServer, store: Store, tmp_path: Path
+) -> None:
+    with (
+        deaf_wire(store.port) as line,
+        serving(tmp_path, store, "far", ocr_s3_endpoint=line.url) as far,
+    ):
+        line.lose("PUT", "/job.json", 1)
+        sent = far.submit(pdf(1))
+        assert sent.status_code == 202, sent.text
+        made = sent.headers["Location"]
+        all_finished(far, [made], PATIENCE_S)
+        assert state(slow, made)["status"] == "succeeded"
+
+        running = [slow.submitted(pdf(200)) for _ in range(4)]
+        slow.wait_for(lambda: all(state(slow, job)["pages_done"] for job in running))
+        waiting = slow.submitted(pdf(1))
+        line.lose("PUT", "/job.json", 1)
+        cancelled = far.http.delete(waiting)
+        assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+        assert line.lost == 2
+        for job in running:
+            slow.http.delete(job)

@@ -19,6 +19,9 @@ class MemoryObjects:
         self.down = False
         self.lost_answers = 0
         """So many writes are done and then fail."""
+        self.repeated: set[str] = set()
+        """Endings of keys: a conditional write of theirs is done, its answer is lost, and what is
+        sent again finds what the first time has written."""
         self.kept: dict[str, tuple[bytes, str]] = {}
         self.puts: list[str] = []
 
@@ -31,6 +34,10 @@ class MemoryObjects:
             raise Changed(key)
         self.puts.append(key)
         self.kept[key] = body, str(len(self.puts))
+        if tag is not None and self.conditional:
+            for ending in [one for one in self.repeated if key.endswith(one)]:
+                self.repeated.remove(ending)
+                raise Changed(key)
         if self.lost_answers:
             self.lost_answers -= 1
             raise StoreFailed("The answer was lost.")
@@ -53,7 +60,7 @@ class MemoryObjects:
     async def put_file(self, key: str, path: Path) -> None:
         await self.put(key, await asyncio.to_thread(path.read_bytes))
 
-    async def get_file(self, key: str, path: Path) -> bool:
+    async def get_file(self, key: str, path: Path, _size: int) -> bool:
         self._check()
         if key in self.kept:
             await asyncio.to_thread(path.write_bytes, self.kept[key][0])

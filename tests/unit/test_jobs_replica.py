@@ -16,7 +16,7 @@ from job_objects import MemoryObjects
 from ocr_inference.errors import PublicError
 from ocr_inference.jobs import replica as replica_module
 from ocr_inference.jobs import runner as runner_module
-from ocr_inference.jobs import service as service_module
+from ocr_inference.jobs import submission as submission_module
 from ocr_inference.jobs.backlog import Backlog
 from ocr_inference.jobs.ledger import Held, Ledger
 from ocr_inference.jobs.local import LocalObjects
@@ -82,7 +82,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
         (runner_module, "_FIRST_PAUSE_S"),
         (runner_module, "_LONGEST_PAUSE_S"),
         (replica_module, "_GIVE_AWAY_S"),
-        (service_module, "_TAKE_BACK_S"),
+        (submission_module, "_TAKE_BACK_S"),
     ):
         monkeypatch.setattr(module, name, 0.02)
 
@@ -210,6 +210,79 @@ def test_a_job_whose_key_could_not_be_written_is_none(
         await stage.until(lambda: not len(stage.replica.backlog))
         assert set(stage.objects.kept) == before
         assert not stage.replica.waiting()
+
+    play(scenario)
+
+
+def test_a_job_whose_record_was_sent_twice_is_answered_and_read(
+    play: Callable[..., None],
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.objects.repeated = {"/job.json"}
+        await stage.begun()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING])
+def test_who_cancels_elsewhere_with_a_write_that_was_sent_twice_is_told_that_it_is(
+    status: JobStatus, play: Callable[..., None]
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        other = await stage.submit()
+        stage.replica.drop([other.id])  # another replica has it
+        stage.replica.backlog.remove(other.id)
+        await stage.until(lambda: stage.jobs.live(other.id) is None)
+        held = await stage.ledger.read(other.id)
+        assert held is not None
+        theirs = held.record.model_copy(update={"status": status, "owner": "another"})
+        await stage.ledger.write(theirs, held.tag)
+        stage.objects.repeated = {"/job.json"}
+        told = await stage.jobs.cancel(other.id, "x")
+        assert told is not None
+        waits = status is JobStatus.QUEUED
+        assert told.status is (JobStatus.CANCELLED if waits else JobStatus.CANCELLING)
+        assert await stage.kept(other) == told
+
+    play(scenario)
+
+
+def test_repeats_of_a_request_whose_job_is_gone_get_one_new_job(
+    play: Callable[..., None],
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        gone = await stage.submit("k")
+        assert gone.idempotency is not None
+        promise = stage.objects.kept[gone.idempotency]
+        while await stage.jobs.cancel(gone.id, "x") is not None:
+            pass
+        stage.objects.kept[gone.idempotency] = promise  # it was left over
+        first, second = await asyncio.gather(stage.submit("k"), stage.submit("k"))
+        assert first.id == second.id != gone.id
+        assert (await stage.submit("k")).id == first.id
+
+    play(scenario)
+
+
+def test_a_job_of_a_newer_version_is_neither_shown_nor_made_anew(
+    play: Callable[..., None],
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        job = await stage.submit("k")
+        stage.replica.drop([job.id])
+        await stage.until(lambda: stage.jobs.live(job.id) is None)
+        key = f"jobs/{job.id}/job.json"
+        body, tag = stage.objects.kept[key]
+        stage.objects.kept[key] = body.replace(b'"form":{', b'"form":{"from_tomorrow":"yes"'), tag
+        for ask in (
+            stage.jobs.find(job.id, "x"),
+            stage.jobs.cancel(job.id, "x"),
+            stage.submit("k"),
+        ):
+            with pytest.raises(PublicError, match="a newer version of this server") as refused:
+                await ask
+            assert (refused.value.status, refused.value.code) == (503, "storage_unavailable")
+            assert refused.value.details["retry_after"] > 0
 
     play(scenario)
 

@@ -31,6 +31,7 @@ from ocr_inference.reading.request import Reading, ReadRequest, Watcher
 from ocr_inference.results.form import OcrForm
 from ocr_inference.results.service import OcrService
 from ocr_inference.settings import Settings
+from ocr_inference.sinks.base import StoreFailed
 from ocr_inference.sinks.bucket import Bucket
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
@@ -335,6 +336,38 @@ def test_pages_that_are_tried_again_are_paid_for_once() -> None:
             rates.admit("x")
 
     asyncio.run(scenario())
+
+
+def test_a_document_that_does_not_come_ends_with_the_jobs_time(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        async def slow(_record: JobRecord, _path: Path) -> bool:
+            raise StoreFailed("S3 did not answer in 20 s.")
+
+        monkeypatch.setattr(stage.ledger, "document", slow)
+        async with asyncio.timeout(5):
+            await stage.runner.run(stage.live)
+        kept = await stage.kept()
+        assert kept.error is not None
+        assert (kept.status, kept.error.code) == (JobStatus.FAILED, "deadline_exceeded")
+
+    play(scenario, form=OcrForm(timeout_s=0.05))
+
+
+def test_a_job_that_a_newer_version_has_taken_is_let_go(play: Callable[..., None]) -> None:
+    async def scenario(stage: Stage) -> None:
+        running = asyncio.create_task(stage.runner.run(stage.live))
+        await stage.reader.begun.wait()
+        key = f"jobs/{JOB}/job.json"
+        newer = stage.objects.kept[key][0].replace(b'"form":{', b'"form":{"from_tomorrow":"yes"')
+        stage.objects.kept[key] = newer, "newer"
+        stage.reader.go.set()
+        async with asyncio.timeout(5):
+            await running
+        assert stage.objects.kept[key] == (newer, "newer")
+
+    play(scenario)
 
 
 def test_a_document_that_is_gone_is_said(play: Callable[..., None]) -> None:

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 
-from ocr_inference.jobs import s3 as s3_module
 from ocr_inference.jobs.ledger import Ledger
 from ocr_inference.jobs.s3 import BucketObjects
 from ocr_inference.metrics import Metrics
@@ -20,6 +19,7 @@ from ocr_inference.sinks.bucket import Bucket
 
 REPLICA = "r"
 RECORD, RESULT = "jobs/1/job.json", "jobs/1/result.json"
+OTHER = "jobs/2/result.json"
 
 
 class SlowBucket:
@@ -46,8 +46,8 @@ class SlowBucket:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowBucket]:
-    for module in (base_module, s3_module):
-        monkeypatch.setattr(module, "STORE_DEADLINE_S", 0.05)
+    monkeypatch.setattr(base_module, "STORE_DEADLINE_S", 0.05)
+    monkeypatch.setattr(base_module, "LEAST_BYTES_S", 10**12)
     monkeypatch.setattr(base_module, "LEAST_STORE_S", 0.05)
     bucket = SlowBucket()
     yield bucket
@@ -55,7 +55,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowBucket]:
 
 
 def put_document(objects: BucketObjects) -> Coroutine[Any, Any, None]:
-    return objects.put_file("jobs/1/input", Path("document"))
+    return objects.put_file("jobs/1/input", Path(__file__))
 
 
 def get_result(objects: BucketObjects) -> Coroutine[Any, Any, Any]:
@@ -94,3 +94,37 @@ def test_a_heartbeat_does_not_wait_for_the_polls_of_clients(bucket: SlowBucket) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base_module, "STORE_DEADLINE_S", 20.0)
         asyncio.run(scenario())
+
+
+def test_a_large_document_gets_the_time_that_a_slow_line_takes(
+    bucket: SlowBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_module, "LEAST_BYTES_S", Path(__file__).stat().st_size / 10)
+
+    async def scenario() -> None:
+        objects = BucketObjects(cast(Bucket, bucket), Metrics("1", "scripted"))
+        sent = asyncio.create_task(put_document(objects))
+        with pytest.raises(StoreFailed, match="did not answer in"):
+            await objects.put(RESULT, b"a small one in the same line")
+        assert not sent.done()
+        bucket.over.set()
+        await sent
+
+    asyncio.run(scenario())
+
+
+def test_a_document_that_is_too_slow_is_no_sign_of_a_dead_bucket_while_others_come_through(
+    bucket: SlowBucket,
+) -> None:
+    async def scenario() -> None:
+        objects = BucketObjects(cast(Bucket, bucket), Metrics("1", "scripted"))
+        slow = asyncio.create_task(put_document(objects))
+        await asyncio.sleep(0)
+        while not slow.done():
+            await objects.put(OTHER, b"{}")
+            await asyncio.sleep(0.001)
+        with pytest.raises(StoreFailed, match="did not answer in"):
+            await slow
+        await objects.put(OTHER, b"{}")
+
+    asyncio.run(scenario())

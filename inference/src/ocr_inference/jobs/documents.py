@@ -59,7 +59,7 @@ class Documents:
         path = held.enter_context(self._workspace.file(".input"))
 
         async def fetch() -> Path | None:
-            return path if await self._ledger.document(record.id, path) else None
+            return path if await self._ledger.document(record, path) else None
 
         fetched = _Fetched(asyncio.create_task(fetch()), held)
         self._fetched[record.id] = fetched

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import Protocol
 
+from ocr_inference.jobs.keys import ACTIVE, cancel_key
 from ocr_inference.jobs.lease import HEARTBEAT_S, STALE_S, Heartbeats
-from ocr_inference.jobs.ledger import ACTIVE, Held, Ledger, cancel_key
+from ocr_inference.jobs.ledger import Held, Ledger, NewerRecord
 from ocr_inference.jobs.model import JobRecord, JobStatus, cancelled, unread, utc_now
 from ocr_inference.sinks.base import StoreFailed
 
@@ -20,6 +21,10 @@ log = logging.getLogger("ocr_inference.jobs")
 _EXPIRE_S = 60.0
 _EXPIRE_AT_ONCE = 500
 _FORGET_REPLICA_S = 4 * STALE_S
+
+UNRECORDED_S = 600.0
+"""So long a name without a record stands when nobody is writing the job down: what was given up may
+still arrive, and is removed with the rest."""
 
 
 class Host(Protocol):
@@ -70,6 +75,10 @@ class Keeper:
         self._clock = clock
         self._heartbeats = Heartbeats()
         self._owners: dict[str, str] = {}
+        self._unrecorded: dict[str, float] = {}
+        """Since when names were seen that have no record."""
+        self._newer: set[str] = set()
+        """Jobs that are left to replicas of a newer version."""
         self._beats = 0
         self._introduced = asyncio.Lock()
         self._leaving = False
@@ -113,12 +122,22 @@ class Keeper:
         # What waits here and is not active any more was cancelled on another replica.
         self._host.drop(unwanted | waiting.difference(jobs))
         self._owners = {job: self._owners[job] for job in jobs if job in self._owners}
-        others = [job for job in jobs if not self._host.has(job) and not self._kept(job)]
+        since = self._unrecorded
+        self._unrecorded = {job: since[job] for job in jobs if job in since}
+        self._newer.intersection_update(jobs)
+        others = [
+            job
+            for job in jobs
+            if not (self._host.has(job) or self._kept(job) or job in self._newer)
+        ]
         random.shuffle(others)  # so that two replicas do not try for the same one
         found = await asyncio.gather(*map(self._consider, others), return_exceptions=True)
         for error in found:
             if isinstance(error, Exception):
                 log.warning("a job was not taken over: %s", error)
+        # Asked when the job had just finished: it is not active any more.
+        if left := unwanted.difference(jobs):
+            await self._ledger.objects.delete(*map(cancel_key, left))
         await self._forget_replicas()
 
     def _kept(self, job: str) -> bool:
@@ -127,8 +146,16 @@ class Keeper:
         return owner != self._host.id and self._heartbeats.lives(owner, self._clock())
 
     async def _consider(self, job: str) -> None:
-        held = await self._ledger.read(job)
-        if held is None or held.record.finished:  # whoever ended it did not come so far
+        try:
+            held = await self._ledger.read(job)
+        except NewerRecord:
+            log.warning("a job is left to a newer version of this server", extra={"job": job})
+            self._newer.add(job)
+            return
+        if held is None:
+            await self._consider_name(job)
+            return
+        if held.record.finished:  # whoever ended it did not come so far
             await self._ledger.objects.delete(ACTIVE + job, cancel_key(job))
             return
         self._owners[job] = held.record.owner
@@ -149,6 +176,16 @@ class Keeper:
         if taken is not None:
             log.info("job taken over", extra={"job": job})
             self._host.take(taken)
+
+    async def _consider_name(self, job: str) -> None:
+        """Of a job without a record: its document is on its way, or was given up half-way."""
+        self._owners[job] = await self._ledger.sender(job)
+        if self._kept(job) or self._host.has(job):
+            return
+        now = self._clock()
+        if now - self._unrecorded.setdefault(job, now) >= UNRECORDED_S:
+            await self._ledger.clear(job)
+            log.info("what was left of a job that never was is removed", extra={"job": job})
 
     async def _forget_replicas(self) -> None:
         still = self._heartbeats.still_for(self._clock())

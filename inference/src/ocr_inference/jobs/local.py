@@ -55,7 +55,7 @@ class LocalObjects:
     async def put_file(self, key: str, path: Path) -> None:
         await self._do(self._put_file, key, path)
 
-    async def get_file(self, key: str, path: Path) -> bool:
+    async def get_file(self, key: str, path: Path, _size: int) -> bool:
         return await self._do(self._get_file, key, path)
 
     @staticmethod

@@ -83,7 +83,8 @@ class JobError(BaseModel):
 class JobRecord(BaseModel):
     """All that is kept of a job beside its input and its result. Never changed, only replaced."""
 
-    model_config = ConfigDict(frozen=True)
+    # What a newer version says beside it stays in the record when an older one goes on with it.
+    model_config = ConfigDict(frozen=True, extra="allow")
     id: str
     client: str
     form: OcrForm

@@ -9,11 +9,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar
 
 from ocr_inference import logs
 from ocr_inference.errors import PublicError
-from ocr_inference.jobs.ledger import Held, Ledger
+from ocr_inference.jobs.ledger import Held, Ledger, NewerRecord
 from ocr_inference.jobs.live import Live, Stop
 from ocr_inference.jobs.model import JobError, JobRecord, JobStatus, utc_now
 from ocr_inference.jobs.result import JobResult, dump_result
@@ -197,7 +198,9 @@ class Runner:
     async def _find_out(self, live: Live, meant: JobRecord) -> None:
         """Why the record could not be written. Returns where an earlier write of ours came late, or
         where this one did and only the answer was lost: it can be written again."""
-        found = await self._until_taken(lambda: self.ledger.read(meant.id))
+        found = None
+        with contextlib.suppress(NewerRecord):  # a replica of a newer version has it
+            found = await self._until_taken(lambda: self.ledger.read(meant.id))
         if found is not None and found.record.owner == live.record.owner:
             live.tag = found.tag
             wanted = (JobStatus.CANCELLING, JobStatus.CANCELLED)
@@ -238,8 +241,7 @@ class Runner:
             self.workspace.file(".job") as path,
             self.admission.admit(record.client) as ticket,
         ):
-            if not await self._until_taken(lambda: self.ledger.document(record.id, path)):
-                raise PublicError(500, "input_lost", "The document is not there any more.")
+            await self._fetch(record, path, until)
             sent = Document(path, record.input.name, record.input.size, record.input.sha256)
             request = read_request(
                 record.form,
@@ -260,6 +262,17 @@ class Runner:
                     raise error
             answer = await self._answer(reading, request, record)
         return JobResult(answer.about, reading.pages)
+
+    async def _fetch(self, record: JobRecord, path: Path, until: float) -> None:
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                there = await self._until_taken(lambda: self.ledger.document(record, path))
+        except TimeoutError:
+            raise PublicError(
+                504, "deadline_exceeded", "The document did not come from the store in time."
+            ) from None
+        if not there:
+            raise PublicError(500, "input_lost", "The document is not there any more.")
 
     async def _answer(self, reading: Reading, request: ReadRequest, record: JobRecord) -> Answer:
         total_ms = (utc_now() - record.created_at).total_seconds() * 1000

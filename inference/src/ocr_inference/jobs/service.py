@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from ocr_inference.errors import PublicError
-from ocr_inference.jobs.backlog import Waiting
 from ocr_inference.jobs.documents import Documents
-from ocr_inference.jobs.ledger import Ledger, Promise, promise_key
+from ocr_inference.jobs.ledger import Ledger
 from ocr_inference.jobs.live import Live, Stop
-from ocr_inference.jobs.model import (
-    Input,
-    JobRecord,
-    JobStatus,
-    cancelled,
-    is_id,
-    new_id,
-    utc_now,
-)
+from ocr_inference.jobs.model import JobRecord, JobStatus, cancelled, is_id, utc_now
 from ocr_inference.jobs.order import Order
+from ocr_inference.jobs.refusals import expired, not_cancellable, not_found, public
 from ocr_inference.jobs.replica import Replica
 from ocr_inference.jobs.result import JobResult
 from ocr_inference.jobs.runner import Runner
 from ocr_inference.jobs.store import Changed, Storage
-from ocr_inference.sinks.base import StoreFailed
+from ocr_inference.jobs.submission import Submission
 from ocr_inference.sources.file import Document
 
 POLL_S = 1.0
@@ -34,7 +25,6 @@ POLL_S = 1.0
 
 _CANCEL_S = 5.0
 _TRIES = 5
-_TAKE_BACK_S = 1.0
 
 
 class Jobs:
@@ -45,7 +35,7 @@ class Jobs:
         self._ledger = ledger
         self._replica = replica
         self._ttl = runner.ttl
-        self._taking_back: set[asyncio.Task[None]] = set()
+        self._submission = Submission(ledger, replica, runner.ttl, self._find)
         self._documents = Documents(ledger, runner.uploads, runner.workspace)
 
     @property
@@ -86,8 +76,8 @@ class Jobs:
 
         Raises `PublicError` 409 idempotency_conflict, 503 queue_full.
         """
-        with _public():
-            return await self._submit(order)
+        with public():
+            return await self._submission.submit(order)
 
     def check_room(self, client: str, size: int) -> None:
         """Refuse before the upload what would be refused after it: 503 queue_full."""
@@ -95,7 +85,7 @@ class Jobs:
 
     async def find(self, job: str, client: str) -> JobRecord:
         """A job of this client's."""
-        with _public():
+        with public():
             return await self._find(job, client)
 
     def live(self, job: str) -> Live | None:
@@ -141,10 +131,10 @@ class Jobs:
 
     async def result(self, record: JobRecord) -> JobResult:
         """What was read, for a record that has a result."""
-        with _public():
+        with public():
             found = await self._ledger.result(record.id)
         if found is None:
-            raise _expired()
+            raise expired()
         return found
 
     @asynccontextmanager
@@ -152,10 +142,10 @@ class Jobs:
         """The job's input on this disk."""
         sent = record.input
         async with AsyncExitStack() as stack:
-            with _public():
+            with public():
                 path = await stack.enter_async_context(self._documents.get(record))
             if path is None:
-                raise _expired()
+                raise expired()
             yield Document(path, sent.name, sent.size, sent.sha256)
 
     async def cancel(self, job: str, client: str) -> JobRecord | None:
@@ -163,7 +153,7 @@ class Jobs:
 
         Raises `PublicError` 409 job_not_cancellable where it finished just now.
         """
-        with _public():
+        with public():
             record = await self._find(job, client)
             if record.finished:
                 await self._ledger.remove(record)
@@ -173,100 +163,10 @@ class Jobs:
             if live is None or live.stop in (Stop.RELEASE, Stop.LOST):
                 return await self._cancel_elsewhere(job)
             if not await self._replica.cancel(live, _CANCEL_S):
-                raise _not_cancellable()
+                raise not_cancellable()
             return live.record
 
     # The rest.
-
-    async def _submit(self, order: Order) -> JobRecord:
-        promise = None
-        if order.key is not None:
-            name = promise_key(order.client, self._replica.model, order.key)
-            promise = Promise(new_id(), order.content)
-            if (kept := await self._promised(name, promise, order.client)) is not None:
-                return kept
-        sent, now = order.document, utc_now()
-        record = JobRecord(
-            id=promise.job if promise else new_id(),
-            client=order.client,
-            form=order.form,
-            fresh=order.fresh,
-            input=Input(
-                name=sent.name, size=sent.size, sha256=sent.sha256, page_count=order.page_count
-            ),
-            pages_total=order.pages,
-            model=self._replica.model,
-            owner="" if self._replica.leaving else self._replica.id,
-            unread_until=now + self._ttl,
-            created_at=now,
-            idempotency=name if promise else None,
-        )
-        self._replica.backlog.check(order.client, sent.size)
-        self._replica.backlog.put(
-            Waiting(record.id, record.client, sent.size, order.pages, ready=False)
-        )
-        held = None
-        try:
-            await self._replica.keeper.introduce()
-            held = await self._ledger.create(record, sent.path)
-            if promise is not None:
-                kept = await self._promise(name, promise, order.client)
-                if kept is not None:
-                    await self._ledger.remove(record)
-                    self._replica.backlog.remove(record.id)
-                    return kept
-        except BaseException:
-            if held is None:
-                self._replica.backlog.remove(record.id)
-            else:
-                task = asyncio.create_task(self._take_back(record))
-                self._taking_back.add(task)
-                task.add_done_callback(self._taking_back.discard)
-            raise
-        if self._replica.leaving:  # any other replica takes it
-            self._replica.backlog.remove(record.id)
-            if not self._ledger.objects.shared:
-                raise PublicError(503, "draining", "The server is ending.", retry_after=1)
-            if record.owner:
-                await self._replica.give_away(held)
-        else:
-            self._replica.own(held)
-        return record
-
-    async def _take_back(self, record: JobRecord) -> None:
-        """Remove a job that its client was told is none. As long as it has its place in the backlog
-        no replica takes it for one that nobody has."""
-        try:
-            while True:
-                with contextlib.suppress(StoreFailed):
-                    await self._ledger.remove(record)
-                    return
-                await asyncio.sleep(_TAKE_BACK_S)
-        finally:
-            self._replica.backlog.remove(record.id)
-
-    async def _promised(self, name: str, promise: Promise, client: str) -> JobRecord | None:
-        """The job that the key stands for."""
-        made = await self._ledger.promise(name)
-        return None if made is None else await self._kept(name, made, promise, client)
-
-    async def _promise(self, name: str, promise: Promise, client: str) -> JobRecord | None:
-        """Let the key stand for our job; the other job where another request was faster."""
-        made = await self._ledger.make_promise(name, promise)
-        return None if made == promise else await self._kept(name, made, promise, client)
-
-    async def _kept(
-        self, name: str, made: Promise, promise: Promise, client: str
-    ) -> JobRecord | None:
-        if made.content != promise.content:
-            raise PublicError(
-                409, "idempotency_conflict", "This Idempotency-Key was used for something else."
-            )
-        try:
-            return await self._find(made.job, client)
-        except PublicError:  # it is gone, and only its key was left
-            await self._ledger.drop_promise(name)
-            return None
 
     async def _find(self, job: str, client: str) -> JobRecord:
         live = self._replica.live(job)
@@ -276,19 +176,22 @@ class Jobs:
             held = await self._ledger.read(job) if is_id(job) else None
             record = None if held is None else held.record
         if record is None or record.client != client:
-            raise PublicError(404, "job_not_found", "There is no such job.")
+            raise not_found()
         if record.status is JobStatus.EXPIRED or record.expired(utc_now()):
-            raise _expired()
+            raise expired()
         return record
 
     async def _cancel_elsewhere(self, job: str) -> JobRecord:
         for _ in range(_TRIES):
             held = await self._ledger.read(job)
-            if held is None or held.record.finished:
+            if held is None:
                 break
             record = held.record
-            if record.status is JobStatus.CANCELLING:
+            # Also where our own write arrived, and was sent again as its answer was lost.
+            if record.status in (JobStatus.CANCELLING, JobStatus.CANCELLED):
                 return record
+            if record.finished:
+                break
             try:
                 if record.status is JobStatus.QUEUED:
                     ended = cancelled(record, self._ttl)
@@ -297,26 +200,8 @@ class Jobs:
                 return (await self._ledger.write(record.to(JobStatus.CANCELLING), held.tag)).record
             except Changed:
                 continue
-        raise _not_cancellable()
+        raise not_cancellable()
 
 
 def _seen(record: JobRecord) -> tuple[JobStatus, int]:
     return record.status, record.pages_done
-
-
-@contextlib.contextmanager
-def _public() -> Iterator[None]:
-    try:
-        yield
-    except StoreFailed as error:
-        raise PublicError(
-            503, "storage_unavailable", f"The jobs are not reachable. {error}", retry_after=10
-        ) from error
-
-
-def _expired() -> PublicError:
-    return PublicError(410, "job_expired", "The job is finished and was removed after its time.")
-
-
-def _not_cancellable() -> PublicError:
-    return PublicError(409, "job_not_cancellable", "The job has finished just now.")

@@ -53,6 +53,6 @@ class Objects(Protocol):
 
     async def put_file(self, key: str, path: Path) -> None: ...
 
-    async def get_file(self, key: str, path: Path) -> bool:
-        """Whether the object was there, and is at `path` now."""
+    async def get_file(self, key: str, path: Path, size: int, /) -> bool:
+        """Whether the object, which has about so many bytes, was there, and is at `path` now."""
         ...

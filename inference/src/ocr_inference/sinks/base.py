@@ -20,6 +20,9 @@ log = logging.getLogger("ocr_inference.storage")
 STORE_DEADLINE_S = 20.0
 """A client waits for its text: a bucket or a volume slower than this counts as down."""
 
+LEAST_BYTES_S = 512 * 1024
+"""Bytes that go to a place in a second at least: what is large gets its time beside that."""
+
 LEAST_STORE_S = 1.0
 """Even when the request's time is up: what was read is worth one try of a place that works."""
 
@@ -61,16 +64,25 @@ class Place:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=operation)
         self._free = threading.Semaphore(threads)
         self._down_until = 0.0
+        self._answered = 0.0
 
-    async def ask(self, work: Callable[[], T], remaining: float, operation: str | None = None) -> T:
+    async def ask(
+        self,
+        work: Callable[[], T],
+        remaining: float,
+        operation: str | None = None,
+        size: int = 0,
+    ) -> T:
         """What `work` returns, within the `remaining` seconds until the request's own deadline.
 
-        `operation`: other than the usual one, for the metrics. Raises `StoreFailed` when `work`
-        fails or takes longer, and at once when it surely would; `Changed` as `work` does.
+        `operation`: other than the usual one, for the metrics. `size`: bytes that need more time.
+        Raises `StoreFailed` when `work` fails or takes longer, and at once when it surely would;
+        `Changed` as `work` does.
         """
         operation, result = operation or self._operation, "failed"
         try:
-            answer = await self._ask(work, min(STORE_DEADLINE_S, max(LEAST_STORE_S, remaining)))
+            whole = STORE_DEADLINE_S + size / LEAST_BYTES_S
+            answer = await self._ask(work, min(whole, max(LEAST_STORE_S, remaining)), whole)
             result = "ok"
             return answer
         except (StoreFailed, Changed):
@@ -81,7 +93,7 @@ class Place:
         finally:
             self._operations.labels(operation, result).inc()
 
-    async def _ask(self, work: Callable[[], T], within: float) -> T:
+    async def _ask(self, work: Callable[[], T], within: float, whole: float) -> T:
         now = time.monotonic()
         if now < self._down_until or not self._free.acquire(blocking=False):
             raise StoreFailed(f"{self._name} does not answer.")
@@ -93,9 +105,11 @@ class Place:
         await asyncio.wait({answer}, timeout=within)
         if answer.done():
             self._down_until = 0.0
+            self._answered = time.monotonic()
             return answer.result()
         answer.cancel()  # the thread goes on; nobody wants to know how it ends
-        if within == STORE_DEADLINE_S:  # a request in a hurry says nothing about the place
+        # One in a hurry says nothing about the place, nor a slow one while others are answered.
+        if within == whole and self._answered < now:
             self._down_until = time.monotonic() + DOWN_S
         raise StoreFailed(f"{self._name} did not answer in {within:.0f} s.")
 
