@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import socket
@@ -97,6 +98,20 @@ def test_one_client_whose_uploads_do_not_end_leaves_room_for_others(tmp_path: Pa
         begun.close()
         server.wait_for(lambda: server.metric("ocr_queue_pages") == 0)
         assert server.read(large, headers=as_client["greedy"]).status_code == 200
+
+
+def test_a_data_url_in_a_form_may_be_as_large_as_a_file(tmp_path: Path) -> None:
+    limit = 2_000_000
+    with running_server(tmp_path, ocr_max_upload_bytes=limit, ocr_queue_max_bytes=limit) as server:
+        for route, status in (("/ocr", 200), ("/v1/jobs", 202)):
+            document = picture().ljust(limit, b"\0")
+            over = server.http.post(route, files=as_data_url(document + b"\0"))
+            assert refusal(over) == (413, "file_too_large")
+            assert server.http.post(route, files=as_data_url(document)).status_code == status
+
+
+def as_data_url(document: bytes) -> dict[str, tuple[None, bytes]]:
+    return {"image_url": (None, b"data:image/png;base64," + base64.b64encode(document))}
 
 
 def test_room_comes_back_with_every_end_of_an_upload(server: OcrServer) -> None:

@@ -54,6 +54,22 @@ def test_bytes_of_an_unknown_length_count_as_they_come() -> None:
     assert uploads.bytes == 0
 
 
+def test_a_body_takes_no_more_than_its_document_can_have() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield bytes(40)
+
+    async def receive(reservation: Reservation) -> None:
+        async for _ in reservation.counted(body(), most=120):
+            pass
+
+    uploads = space(120)
+    with uploads.reserve(ANONYMOUS, 100) as base64:
+        asyncio.run(receive(base64))
+        assert uploads.bytes == 120
+    assert uploads.bytes == 0
+
+
 def test_one_client_leaves_room_for_others() -> None:
     uploads = space(100)
     with uploads.reserve("greedy", 40), uploads.reserve("greedy", 0) as growing:

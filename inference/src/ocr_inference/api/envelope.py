@@ -37,17 +37,16 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """`max_bytes` is what a document may have. In a body it has others beside it, and in JSON it is
-    base64."""
+    """`max_bytes` is what a document may have. In a body it has others beside it, and it may be
+    base64: in JSON, and in a form as a `data:` URL."""
 
     max_bytes: int
     total_s: float
     idle_s: float = BODY_IDLE_S
 
-    def of(self, content_type: bytes) -> int:
-        """Bytes of a body of this type."""
-        json = b"json" in content_type.lower()
-        return (self.max_bytes * 4 // 3 if json else self.max_bytes) + MAX_REST_BYTES
+    @property
+    def body_bytes(self) -> int:
+        return self.max_bytes * 4 // 3 + MAX_REST_BYTES
 
 
 @dataclass(slots=True)
@@ -199,7 +198,7 @@ def _body(headers: MutableMapping[bytes, bytes], limits: BodyLimits) -> _Body:
     length = headers.get(b"content-length", b"")
     expected = int(length) if length.isdigit() else None
     absent = b"transfer-encoding" not in headers and not expected
-    return _Body(expected, limits.of(headers.get(b"content-type", b"")), complete=absent)
+    return _Body(expected, limits.body_bytes, complete=absent)
 
 
 def _request_id(given: bytes | None) -> str:

@@ -61,15 +61,17 @@ async def receive_form(
 ) -> Upload:
     """The request's multipart form, its document written to `path`. `deadline` is for a document
     that has to be fetched."""
+    limit = services.settings.max_upload_bytes
 
     async def fetch(url: str) -> Document:
         return await unless_gone(request, services.urls.fetch(url, path, space, deadline))
 
     return await receive_upload(
         request.headers.get("content-type", ""),
-        space.counted(request.stream()),
+        # A document in base64 is larger on its way than on the disk.
+        space.counted(request.stream(), most=limit),
         path,
-        services.settings.max_upload_bytes,
+        limit,
         fetch,
     )
 

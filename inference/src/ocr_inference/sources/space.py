@@ -64,21 +64,25 @@ class UploadSpace:
 class Reservation:
     def __init__(self, space: UploadSpace, client: str) -> None:
         self._space = space
-        self._client = client
+        self.client = client
         self.bytes = 0
 
     def take(self, count: int) -> None:
-        only = self._space.held(self._client) == self.bytes
-        self._space.take(self._client, count, only)
+        only = self._space.held(self.client) == self.bytes
+        self._space.take(self.client, count, only)
         self.bytes += count
 
-    async def counted(self, body: AsyncIterator[bytes], share: float = 1.0) -> AsyncIterator[bytes]:
+    async def counted(
+        self, body: AsyncIterator[bytes], share: float = 1.0, most: int | None = None
+    ) -> AsyncIterator[bytes]:
         """`body`; what comes beyond the announced bytes is taken as it comes. `share` of a byte is
-        kept of each."""
+        kept of each, and never more than `most`."""
         received = 0
         async for chunk in body:
             received += len(chunk)
             kept = int(received * share)
+            if most is not None:
+                kept = min(kept, most)
             if kept > self.bytes:
                 self.take(kept - self.bytes)
             yield chunk
