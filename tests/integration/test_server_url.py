@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import ssl
@@ -146,6 +147,7 @@ def server(
 @pytest.fixture(autouse=True)
 def fresh(world: Internet) -> None:
     world.names = dict(NAMES)
+    world.silent.clear()
     world.looked_up.clear()
     world.connected.clear()
 
@@ -223,6 +225,9 @@ def test_a_name_is_looked_up_once_and_a_changed_answer_comes_too_late(
         "http://other.example/to/http://10.0.0.1/page.png",
         "file:///etc/passwd",
         "http://public.example:8081/",
+        "http://[",
+        "http://[abc]/",
+        "http://a]b/",
     ],
 )
 def test_no_redirect_leads_to_a_private_address(
@@ -310,6 +315,44 @@ def test_only_listed_hosts_and_even_those_only_where_they_are_public(
         assert (world.connected, world.looked_up) == ([], {"private.example": 1})
         away = fetch(world, server, "http://public.example/to/http://other.example/page.png")
         assert refusal(away) == (422, "url_not_allowed")
+
+
+def test_names_that_nobody_answers_for_stop_one_client_alone(
+    world: Internet, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    for name in ("greedy", "other"):
+        (keys / name).write_text(f"key-of-{name}")
+    world.silent.add("silent.example")
+    url = "http://silent.example/page.png"
+    form = f'--b\r\nContent-Disposition: form-data; name="image_url"\r\n\r\n{url}\r\n--b--\r\n'
+    request = (
+        "POST /ocr HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-of-greedy\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {len(form)}\r\n\r\n{form}"
+    ).encode()
+    with (
+        world.server(
+            tmp_path,
+            ocr_url_enabled="true",
+            ocr_url_timeout_s=6,
+            ocr_auth_mode="Token",
+            ocr_keys_dir=keys,
+        ) as server,
+        contextlib.ExitStack() as asked,
+    ):
+        for _ in range(40):
+            address = ("127.0.0.1", server.port)
+            sock = asked.enter_context(world.run(socket.create_connection, address, 20))
+            sock.sendall(request)
+        server.wait_for(lambda: world.run(server.metric, "ocr_queue_pages") >= 30)
+        headers = {"Authorization": "Bearer key-of-other"}
+        files: Any = {"image_url": (None, "http://public.example/page.png")}
+        answer = world.run(lambda: server.http.post("/ocr", files=files, headers=headers))
+        assert answer.status_code == 200, answer.text
+        assert world.run(server.metric, "ocr_queue_pages") >= 20  # they still wait
+        assert b" 502 " in sock.recv(4096)
 
 
 def test_urls_are_off_until_somebody_turns_them_on(world: Internet, tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ class Internet:
     answer: Answer
     names: dict[str, list[Sequence[str]]] = field(default_factory=dict)
     """Addresses of each name: the first set for the first look-up, the last for all that follow."""
+    silent: set[str] = field(default_factory=set)
+    """Names for which nobody answers."""
     looked_up: Counter[str] = field(default_factory=Counter)
     connected: list[str] = field(default_factory=list)
     """`address:port` of every connection."""
@@ -156,17 +158,22 @@ def _serve_names(world: Internet, names: socket.socket) -> None:
             return
         if not query:
             return
-        names.sendto(_name_answer(world, query), client)
+        name = _asked_name(query)
+        if name not in world.silent:
+            names.sendto(_name_answer(world, name, query), client)
 
 
-def _name_answer(world: Internet, query: bytes) -> bytes:
+def _asked_name(query: bytes) -> str:
     """https://www.rfc-editor.org/rfc/rfc1035#section-4"""
-    end = query.index(b"\0", 12) + 1
     labels, place = [], 12
     while query[place]:
         labels.append(query[place + 1 : place + 1 + query[place]].decode())
         place += 1 + query[place]
-    name = ".".join(labels)
+    return ".".join(labels)
+
+
+def _name_answer(world: Internet, name: str, query: bytes) -> bytes:
+    end = query.index(b"\0", 12) + 1
     kind = struct.unpack("!H", query[end : end + 2])[0]
     versions = {1: 4, 28: 6}  # A and AAAA
     sets = world.names.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
 
 from ocr_inference.sources.addresses import is_public
+from ocr_inference.sources.lookup import MOST_OF_CLIENT, Lookups
 from ocr_inference.sources.target import Blocked, Target, is_allowed, parse
 from ocr_inference.sources.url import PublicOnly
 
@@ -161,6 +163,12 @@ def test_a_redirect_is_parsed_anew_and_keeps_tls() -> None:
             base.redirected(location)
 
 
+@pytest.mark.parametrize("location", ["http://[", "http://[abc]/", "http://a]b/", "//[::1"])
+def test_a_redirect_to_what_is_no_url_is_refused(location: str) -> None:
+    with pytest.raises(Blocked, match="malformed"):
+        parse("http://example.org/a").redirected(location)
+
+
 @pytest.mark.parametrize(
     ("host", "allowed", "let"),
     [
@@ -193,7 +201,7 @@ class Connector(AsyncNetworkBackend):
 def connect(
     answers: Callable[[str, int], list[Any]], connector: Connector, name: str = "x.example"
 ) -> None:
-    asyncio.run(PublicOnly(answers, connector).connect_tcp(name, 80))
+    asyncio.run(PublicOnly(Lookups(5.0, answers), "x", connector).connect_tcp(name, 80))
 
 
 def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to() -> None:
@@ -248,3 +256,33 @@ def test_an_unknown_name_is_refused_like_a_private_one(
 
     with pytest.raises(expected):
         connect(fail, Connector())
+
+
+def test_a_client_whose_names_nobody_answers_for_stops_no_other() -> None:
+    over, begun = threading.Event(), []
+
+    def silent(host: str, _port: int) -> list[Any]:
+        if host == "silent.example":
+            begun.append(host)
+            over.wait(20)
+        return [ip_address("93.184.216.34")]
+
+    async def scenario() -> None:
+        lookups = Lookups(0.2, silent)
+        asked = [
+            asyncio.create_task(lookups.addresses("greedy", "silent.example", 80))
+            for _ in range(40)
+        ]
+        found = await lookups.addresses("other", "x.example", 80)
+        assert found == [ip_address("93.184.216.34")]
+        ended, waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+        with pytest.raises(TimeoutError):
+            ended.pop().result()
+        # Given up, they still have their threads: no more of this client begin.
+        assert len(begun) == MOST_OF_CLIENT
+        for task in waiting:
+            task.cancel()
+        over.set()
+        assert await lookups.addresses("greedy", "x.example", 80) == found
+
+    asyncio.run(scenario())

@@ -56,7 +56,11 @@ class Target:
 
     def redirected(self, location: str) -> Target:
         """Where `location` in the answer leads; not from https to http."""
-        target = parse(urljoin(str(self), location))
+        try:
+            url = urljoin(str(self), location)
+        except ValueError:  # brackets that hold no address
+            raise Blocked("malformed") from None
+        target = parse(url)
         if self.scheme == "https" and target.scheme != "https":
             raise Blocked("downgrade")
         return target

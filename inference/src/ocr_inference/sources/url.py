@@ -8,11 +8,9 @@ checked; the same for every redirect. TLS and `Host` keep the name.
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import cached_property
 from ipaddress import ip_address
@@ -27,6 +25,7 @@ from ocr_inference.metrics import Metrics
 from ocr_inference.settings import Settings
 from ocr_inference.sources.addresses import Address, is_public
 from ocr_inference.sources.file import WRITE_BYTES, Document, DocumentFile
+from ocr_inference.sources.lookup import Lookups, NoSuchName
 from ocr_inference.sources.space import Reservation
 from ocr_inference.sources.target import Blocked, Target, is_allowed, parse
 from ocr_inference.sources.upload import clean_name
@@ -41,11 +40,7 @@ RATE_GRACE_S = 5.0
 MOST_ADDRESSES = 4
 """Of one name that are tried, one after the other."""
 
-_RESOLVING_THREADS = 4
-"""Own ones: names that nobody answers for must not take the threads that write uploads."""
-
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-_NO_SUCH_NAME = frozenset((socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)))
 
 _HEADERS = (
     ("Accept", "application/pdf, image/*, */*;q=0.1"),
@@ -54,22 +49,13 @@ _HEADERS = (
     ("Connection", "close"),
 )
 
-Resolve = Callable[[str, int], list[Address]]
-
-
-def resolve(host: str, port: int) -> list[Address]:
-    """The addresses of `host`, asked for once. The dot at its end keeps the search list of a
-    cluster out of it: a name means the same here as on the internet."""
-    answers = socket.getaddrinfo(f"{host}.".encode(), port, type=socket.SOCK_STREAM)
-    return [ip_address(answer[4][0]) for answer in answers]
-
 
 class UrlFetcher:
     def __init__(self, settings: Settings, metrics: Metrics, version: str) -> None:
         self._settings = settings
         self._metrics = metrics
         self._headers = (*_HEADERS, ("User-Agent", f"ocr-inference/{version}"))
-        self._backend = PublicOnly(resolve)
+        self._lookups = Lookups(STEP_TIMEOUT_S)
 
     async def fetch(self, url: str, path: Path, space: Reservation, deadline: float) -> Document:
         """What is at `url`, written to `path`. `deadline` is on the monotonic clock.
@@ -107,7 +93,9 @@ class UrlFetcher:
     async def _fetch(self, target: Target, path: Path, space: Reservation) -> Document:
         context = await asyncio.to_thread(lambda: self._tls)
         async with httpcore.AsyncConnectionPool(
-            context, network_backend=self._backend, max_keepalive_connections=0
+            context,
+            network_backend=PublicOnly(self._lookups, space.client),
+            max_keepalive_connections=0,
         ) as pool:
             for _ in range(self._settings.url_max_redirects + 1):
                 async with self._answer(pool, target) as answer:
@@ -179,10 +167,12 @@ class UrlFetcher:
 class PublicOnly(AsyncNetworkBackend):
     """Connects to public addresses only, whatever a name is made to resolve to meanwhile."""
 
-    def __init__(self, resolve: Resolve, connector: AsyncNetworkBackend | None = None) -> None:
-        self._resolve = resolve
+    def __init__(
+        self, lookups: Lookups, client: str, connector: AsyncNetworkBackend | None = None
+    ) -> None:
+        self._lookups = lookups
+        self._client = client
         self._connector = connector or AnyIOBackend()
-        self._threads = ThreadPoolExecutor(_RESOLVING_THREADS, "resolve")
 
     async def connect_tcp(
         self,
@@ -212,15 +202,13 @@ class PublicOnly(AsyncNetworkBackend):
             return [ip_address(host)]
         except ValueError:
             pass
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self._threads, self._resolve, host, port)
-        except socket.gaierror as error:
-            if error.errno in _NO_SUCH_NAME:
-                # Told like a private address, or the names of a cluster could be guessed.
-                raise Blocked("unresolved") from None
+            return await self._lookups.addresses(self._client, host, port)
+        except NoSuchName:
+            # Told like a private address, or the names of a cluster could be guessed.
+            raise Blocked("unresolved") from None
+        except OSError as error:  # TimeoutError is one
             raise httpcore.ConnectError("the name was not resolved") from error
-        return list(dict.fromkeys(found))
 
 
 def _header(answer: httpcore.Response, wanted: bytes) -> str:
