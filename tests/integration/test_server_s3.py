@@ -76,6 +76,9 @@ def test_without_the_bucket_ocr_still_answers_unless_it_is_required(
     required = server.read(picture(), data={"save_to_s3": "required"})
     assert refusal(required) == (502, "s3_failed")
     assert server.metric('ocr_s3_operations_total{op="put",result="failed"}') >= 2
+    # botocore's own sentence has the object's URL.
+    assert "put failed: EndpointConnectionError" in server.log
+    assert "team/" not in server.log and store.endpoint not in server.log
 
 
 def test_a_document_counts_until_it_is_stored(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from ocr_inference.jobs.keys import ACTIVE, cancel_key
+from ocr_inference import logs
 from ocr_inference.jobs.lease import HEARTBEAT_S, STALE_S, Heartbeats
 from ocr_inference.jobs.ledger import Held, Ledger, NewerRecord
 from ocr_inference.jobs.model import JobRecord, JobStatus, cancelled, unread, utc_now
@@ -134,7 +135,8 @@ class Keeper:
         found = await asyncio.gather(*map(self._consider, others), return_exceptions=True)
         for error in found:
             if isinstance(error, Exception):
-                log.warning("a job was not taken over: %s", error)
+                why = error if isinstance(error, StoreFailed) else logs.kind(error)
+                log.warning("a job was not taken over: %s", why)
         # Asked when the job had just finished: it is not active any more.
         if left := unwanted.difference(jobs):
             await self._ledger.objects.delete(*map(cancel_key, left))

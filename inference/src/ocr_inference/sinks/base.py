@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from prometheus_client import Counter
 
+from ocr_inference import logs
+
 T = TypeVar("T")
 
 log = logging.getLogger("ocr_inference.storage")
@@ -88,7 +90,7 @@ class Place:
         except (StoreFailed, Changed):
             raise
         except Exception as error:
-            log.warning("%s failed: %s", operation, error)
+            log.warning("%s failed: %s", operation, logs.kind(error))
             raise StoreFailed(self._sentence(error)) from error
         finally:
             self._operations.labels(operation, result).inc()

@@ -20,7 +20,10 @@ _CHUNK = 1024 * 1024
 
 _CONFLICT, _FAILED = 409, 412
 _MISSING = 404
-_NO_CONDITIONAL_WRITES = frozenset((400, 501))
+_INVALID, _NOT_IMPLEMENTED = 400, 501
+_UNKNOWN_HEADER = frozenset(("NotImplemented", "InvalidArgument", "InvalidRequest"))
+"""What endpoints without conditional writes call the condition. Other errors with status 400 are of
+the one request: a slow body, a wrong checksum."""
 
 
 class Bucket:
@@ -76,7 +79,7 @@ class Bucket:
                 status = _status(error)
                 if status == _FAILED or (match and status in (_CONFLICT, _MISSING)):
                     raise Changed(key) from error
-                if status not in _NO_CONDITIONAL_WRITES:
+                if not _refuses_conditions(error):
                     raise
         etag = self._put(key, body, content_type, {})
         if condition and self.conditional:
@@ -187,6 +190,13 @@ def _md5(body: bytes | Path) -> bytes:
 
 def _status(error: Any) -> int:
     return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def _refuses_conditions(error: Any) -> bool:
+    status = _status(error)
+    return status == _NOT_IMPLEMENTED or (
+        status == _INVALID and error.response["Error"].get("Code") in _UNKNOWN_HEADER
+    )
 
 
 def _etag(answer: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from ocr_inference import logs
 from ocr_inference.metrics import Metrics
 from ocr_inference.sinks.base import Changed, Place, StoreFailed
 from ocr_inference.sinks.bucket import Bucket
@@ -73,7 +74,7 @@ class S3Sink:
         except StoreFailed:
             raise
         except Exception as error:
-            log.warning("presign failed: %s", type(error).__name__)
+            log.warning("presign failed: %s", logs.kind(error))
             raise StoreFailed("S3 gives no link.") from error
         return Link(url, until.isoformat())
 
