@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import hashlib
+import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ from prometheus_client import Counter
 
 from ocr_inference.engine.supervisor import RawPage
 from ocr_inference.errors import PublicError
-from ocr_inference.reading.cache import PageCache, PageKey
+from ocr_inference.reading.cache import ENTRY_BYTES, PageCache, PageKey
 from ocr_inference.reading.queue import PageOutcome, PageWork
 
 
@@ -45,7 +49,7 @@ class Queue:
         return cached
 
 
-def cache_of(max_bytes: int = 1000) -> tuple[PageCache, Counter]:
+def cache_of(max_bytes: int = 100_000) -> tuple[PageCache, Counter]:
     hits = Counter("hits", "", ["kind"], registry=None)
     return PageCache(max_bytes, hits), hits
 
@@ -75,16 +79,45 @@ def test_what_a_reader_does_with_a_page_does_not_change_it() -> None:
 
 def test_the_oldest_go_when_it_is_full_and_pages_too_large_are_not_kept() -> None:
     async def scenario() -> None:
-        (cache, _), queue = cache_of(100), Queue()
+        (cache, _), queue = cache_of(2 * ENTRY_BYTES + 100), Queue()
         for number in (1, 2, 3):
             await queue.read(cache, key(number), text="x" * 20)
         assert await queue.read(cache, key(3), text="x" * 20)
         assert not await queue.read(cache, key(1), text="x" * 20)
-        await queue.read(cache, key(9), text="x" * 200)
-        assert not await queue.read(cache, key(9), text="x" * 200)
+        large = "x" * 2 * ENTRY_BYTES
+        await queue.read(cache, key(9), text=large)
+        assert not await queue.read(cache, key(9), text=large)
         assert await queue.read(cache, key(1), text="x" * 20)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("text", ["", "x" * 5000])
+def test_the_bound_is_of_the_memory_that_is_really_taken(text: str) -> None:
+    bound = 500_000
+
+    async def scenario() -> int:
+        cache, _ = cache_of(bound)
+
+        def begin(number: int) -> PageWork:
+            work = Queue().begin()
+            image = RawPage(Path(f"/tmp/{'0' * 32}/{number}.bgr"), number, number, number)
+            page = PageOutcome(image, {"text": text}, 0.1 * number, 0.1 * number, 0.1 * number)
+            work.outcome.set_result(page)
+            return work
+
+        tracemalloc.start()
+        try:
+            for number in range(1000, 1000 + 3 * bound // (1000 + len(text))):
+                sha256 = hashlib.sha256(str(number).encode()).hexdigest()
+                wanted = PageKey("x", sha256, number, number, ("deu", "eng"), "parse", "ocr")
+                await cache.read(wanted, partial(begin, number))
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert 0.5 * bound < asyncio.run(scenario()) < 1.3 * bound
 
 
 def test_without_memory_nothing_is_kept() -> None:
