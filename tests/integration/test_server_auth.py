@@ -56,6 +56,12 @@ def test_keys_are_taken_up_rotated_and_withdrawn_while_it_runs(
     assert ask(server, "Bearer first") == 401
 
 
+def test_a_key_may_have_any_letters(server: OcrServer, keys: Path) -> None:
+    (keys / "carol").write_text("voilà ключ\n", "utf-8")
+    header = {"Authorization": "Bearer voilà ключ".encode()}  # as curl sends it
+    server.wait_for(lambda: server.read(picture(), headers=header).status_code == 200, 5)
+
+
 def test_a_refusal_says_how_to_ask_and_reads_no_body(server: OcrServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
         sock.sendall(

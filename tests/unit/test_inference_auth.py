@@ -37,6 +37,14 @@ def test_others_are_nobody(ring: KeyRing, header: str | None) -> None:
     assert ring.client(header) is None
 
 
+@pytest.mark.parametrize("key", ["ключ", "voilà", "schlüssel"])
+def test_a_key_may_have_any_letters(ring: KeyRing, tmp_path: Path, key: str) -> None:
+    (tmp_path / "carol").write_text(f"{key}\n", "utf-8")
+    # As the header of a client that sends UTF-8 comes out of ASGI.
+    assert ring.client(f"Bearer {key}".encode().decode("latin-1")) == "carol"
+    assert ring.client(f"Bearer {key}a".encode().decode("latin-1")) is None
+
+
 def test_without_a_directory_nobody_is_let_in(tmp_path: Path) -> None:
     ring = KeyRing(tmp_path / "missing", wanted=True)
     assert ring.missing

@@ -48,7 +48,9 @@ class KeyRing:
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() not in _SCHEMES:
             return None
-        digest = _digest(key.strip().encode())
+        # Headers come decoded as Latin-1, whatever was meant: the bytes of both are compared. And
+        # stripped as bytes: the last one of an "à" would pass for a blank.
+        digest = _digest(key.encode("latin-1", "replace").strip())
         found = None
         # All are compared, digest to digest: the time tells neither a key's content nor its place.
         for client, known in self._digests.items():
