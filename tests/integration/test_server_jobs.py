@@ -75,8 +75,7 @@ def test_a_result_in_every_format(server: OcrServer) -> None:
     job = server.submitted(pdf(2))
     finished(server, job)
     parsed = server.get(f"{job}/result").json()
-    for how in ({"params": {"output": "text"}}, {"params": {"format": "text"}},
-                {"headers": {"Accept": "text/plain"}}):  # fmt: skip
+    for how in ({"params": {"output": "text"}}, {"headers": {"Accept": "text/plain"}}):
         plain = server.get(f"{job}/result", **how)
         assert plain.headers["content-type"].startswith("text/plain")
         assert plain.text == parsed["text"]

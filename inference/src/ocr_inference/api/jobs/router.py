@@ -86,12 +86,11 @@ async def result(
     held: _UntilSent,
     job: str,
     output: Annotated[Output | None, Query(description="Other than the job was sent with.")] = None,
-    format: Annotated[Output | None, Query(description="The same as `output`.")] = None,
 ) -> Response:
     """The answer that `POST /ocr` would have given, in any format, until the job expires."""
     record = await services.jobs.find(job, client_of(request, services))
     await hold_answer(held, services, record.client)
-    return await unless_gone(request, result_response(request, services, record, output or format))
+    return await unless_gone(request, result_response(request, services, record, output))
 
 
 @router.get(
