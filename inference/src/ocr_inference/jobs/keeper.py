@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import Protocol
 
-from ocr_inference.jobs.keys import ACTIVE, cancel_key
 from ocr_inference import logs
+from ocr_inference.jobs.keys import ACTIVE, cancel_key
 from ocr_inference.jobs.lease import HEARTBEAT_S, STALE_S, Heartbeats
 from ocr_inference.jobs.ledger import Held, Ledger, NewerRecord
 from ocr_inference.jobs.model import JobRecord, JobStatus, cancelled, unread, utc_now
