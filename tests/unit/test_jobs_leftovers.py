@@ -131,6 +131,8 @@ def test_a_document_that_takes_long_to_send_is_left_to_its_replica(
 
         objects.put_file = slow  # type: ignore[method-assign]
         sending = asyncio.create_task(world.ledger.create(new(), document))
+        await asyncio.sleep(0)
+        assert of_jobs(objects) == {ACTIVE + JOB}
         await world.pass_by(3 * UNRECORDED_S)
         go.set()
         await sending

@@ -24,11 +24,6 @@ def public() -> Iterator[None]:
         raise _unavailable("This job was written by a newer version of this server.") from error
 
 
-def gone(error: PublicError) -> bool:
-    """It says that there is no such job any more."""
-    return error.status in (404, 410)
-
-
 def not_found() -> PublicError:
     return PublicError(404, "job_not_found", "There is no such job.")
 

@@ -17,6 +17,7 @@ from ocr_inference.errors import PublicError
 from ocr_inference.jobs.ledger import Held, Ledger, NewerRecord
 from ocr_inference.jobs.live import Live, Stop
 from ocr_inference.jobs.model import JobError, JobRecord, JobStatus, utc_now
+from ocr_inference.jobs.outcome import ended_unread, outcome_of, server_failed, worn_out
 from ocr_inference.jobs.result import JobResult, dump_result
 from ocr_inference.jobs.store import Changed
 from ocr_inference.metrics import Metrics
@@ -70,7 +71,7 @@ class Runner:
         with contextlib.suppress(_Lost):
             try:
                 if live.record.attempts >= MAX_ATTEMPTS:
-                    await self._end(live, _worn_out(live.record))
+                    await self._end(live, worn_out(live.record))
                     return
                 await self._write(
                     live,
@@ -97,15 +98,12 @@ class Runner:
             await self.cancel(live)
         elif not live.record.finished:
             with contextlib.suppress(_Lost):
-                await self._end(live, JobError.of(_server_failed()))
+                await self._end(live, server_failed())
 
     async def end(self, live: Live) -> None:
         """Finish a job, which ends with this server, as failed."""
-        error = PublicError(
-            503, "draining", "The server ended before it had read the document. Send it again."
-        )
         with contextlib.suppress(_Lost):
-            await self._end(live, JobError.of(error))
+            await self._end(live, ended_unread())
 
     async def release(self, live: Live) -> None:
         """Let another replica have the job, as if it had not been begun here."""
@@ -148,7 +146,7 @@ class Runner:
             case Stop.END:
                 await self.end(live)
             case None if live.work is not None:
-                await self._end(live, _outcome(live.work))
+                await self._end(live, outcome_of(live.work))
 
     async def _end(self, live: Live, outcome: JobResult | JobError) -> None:
         try:
@@ -297,22 +295,3 @@ class Runner:
 
 class _Cancelled(Exception):
     """Another replica was told to cancel the job."""
-
-
-def _worn_out(record: JobRecord) -> JobError:
-    message = f"The server ended {record.attempts} times while it was reading this document."
-    return JobError.of(PublicError(502, "engine_error", message))
-
-
-def _server_failed() -> PublicError:
-    return PublicError(500, "internal_error", "The server failed; see its log.")
-
-
-def _outcome(work: asyncio.Task[JobResult]) -> JobResult | JobError:
-    error = work.exception()
-    if error is None:
-        return work.result()
-    if not isinstance(error, PublicError):
-        log.error("a job failed", exc_info=error)
-        error = _server_failed()
-    return JobError.of(error)

@@ -13,7 +13,6 @@ from ocr_inference.jobs.keys import promise_key
 from ocr_inference.jobs.ledger import Ledger, Promise
 from ocr_inference.jobs.model import Input, JobRecord, new_id, utc_now
 from ocr_inference.jobs.order import Order
-from ocr_inference.jobs.refusals import gone
 from ocr_inference.jobs.replica import Replica
 from ocr_inference.jobs.store import ABSENT
 from ocr_inference.sinks.base import StoreFailed
@@ -22,7 +21,7 @@ _TAKE_BACK_S = 1.0
 
 
 class Submission:
-    """`find` gives a client's job by its ID, or raises the `PublicError` of one that is gone."""
+    """`find` gives a client's job by its ID, or raises `PublicError` where it is gone."""
 
     def __init__(
         self,
@@ -128,7 +127,5 @@ class Submission:
             )
         try:
             return await self._find(made.job, client)
-        except PublicError as error:
-            if not gone(error):
-                raise
+        except PublicError:
             return None
