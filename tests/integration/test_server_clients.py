@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from cached_env import run
 from clients_env import clients_python
 from ocr_server import OcrServer, pdf, picture, refusal, running_server
+from PIL import Image
 
 CLIENTS = Path(__file__).parents[1] / "support" / "clients"
 KEY = "key-of-alice"
@@ -151,6 +153,124 @@ def test_the_form_that_liteparse_sends(server: OcrServer) -> None:
         assert 0 <= left < right <= 200
         assert 0 <= top < bottom <= 100
         assert 0 <= result["confidence"] <= 1
+
+
+WHITE = base64.b64encode(picture(200, 100)).decode()
+PICTURES = {
+    "pictures": [
+        ["image", [0.5, 0.0, 1.0, 0.5]],
+        ["chart", [0.0, 0.5, 0.25, 1.0]],
+        ["header", [0.0, 0.0, 1.0, 0.1]],
+        ["seal", [0.9, 0.9, 1.0, 1.0]],
+    ],
+    "text": TEXT,
+}
+
+
+@pytest.fixture(scope="module")
+def illustrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OcrServer]:
+    with running_server(tmp_path_factory.mktemp("illustrated"), PICTURES) as server:
+        yield server
+
+
+def size(data: str) -> tuple[int, int]:
+    return Image.open(io.BytesIO(base64.b64decode(data))).size
+
+
+def test_mistrals_own_client_has_the_pictures_it_asks_for(
+    python: Path, illustrated: OcrServer
+) -> None:
+    image = {"type": "image_url", "image_url": inline(picture(200, 100), "image/png")}
+    plain, all_of_them, some = (
+        answer["pages"][0]
+        for answer in ask(
+            python,
+            "mistral.py",
+            illustrated,
+            (KEY, {"document": image}),
+            (KEY, {"document": image, "include_image_base64": True, "extract_header": True}),
+            (
+                KEY,
+                {
+                    "document": image,
+                    "include_image_base64": True,
+                    "image_limit": 1,
+                    "image_min_size": 20,
+                },
+            ),
+        )
+    )
+    names = ["img-1", "img-2", "img-4"]
+    for page in (plain, all_of_them):
+        assert [found["id"] for found in page["images"]] == names
+        assert page["markdown"] == "\n\n".join([TEXT, *(f"![{name}]({name})" for name in names)])
+    assert {found["image_base64"] for found in plain["images"]} == {None}
+    photo, chart, seal = all_of_them["images"]
+    assert [photo[f"{corner}"] for corner in ("top_left_x", "top_left_y")] == [100, 0]
+    assert [photo[f"{corner}"] for corner in ("bottom_right_x", "bottom_right_y")] == [200, 50]
+    sizes = []
+    for found in (photo, chart, seal):
+        kind, _, data = found["image_base64"].partition(",")
+        assert kind == "data:image/png;base64"
+        sizes.append(size(data))
+    assert sizes == [(100, 50), (50, 50), (20, 10)]
+    assert [found["id"] for found in some["images"]] == ["img-1"]
+    assert some["markdown"] == f"{TEXT}\n\n![img-1](img-1)"
+
+
+def test_langchain_paddleocr_has_the_pictures_unless_it_wants_none(
+    python: Path, illustrated: OcrServer, files: dict[str, Path]
+) -> None:
+    image = str(files["page.png"])
+    pretty, plain = ask(
+        python,
+        "paddleocr_loader.py",
+        illustrated,
+        (image, KEY, {}),
+        (image, KEY, {"prettify_markdown": False}),
+    )
+    paths = [
+        f"imgs/img_in_{name}.png"
+        for name in ("image_box_100_0_200_50", "chart_box_0_50_50_100", "seal_box_180_90_200_100")
+    ]
+    for answer in (pretty, plain):
+        raw = answer["metadata"]["paddleocr_vl_raw_response"]["result"]["layoutParsingResults"][0]
+        assert raw["markdown"]["text"] == answer["text"]
+        found = raw["markdown"]["images"]
+        assert list(found) == paths
+        assert [size(data) for data in found.values()] == [(100, 50), (50, 50), (20, 10)]
+    assert plain["text"] == "\n\n".join([TEXT, *(f"![]({path})" for path in paths)])
+    shares = zip(paths, (50, 25, 10), strict=True)
+    assert pretty["text"].split("\n\n")[1:] == [
+        f'<div style="text-align: center;"><img src="{path}" alt="Image" width="{share}%" /></div>'
+        for path, share in shares
+    ]
+    without = illustrated.http.post(
+        "/layout-parsing", json={"file": WHITE, "returnMarkdownImages": False}
+    )
+    (page,) = without.json()["result"]["layoutParsingResults"]
+    assert page["markdown"]["images"] == {}
+    assert page["markdown"]["text"] == TEXT
+
+
+def test_clients_of_others_are_told_in_a_header_what_is_left_out(tmp_path: Path) -> None:
+    each = [["image", [n / 60, 0.5, (n + 1) / 60, 1.0]] for n in range(60)]
+    document = inline(pdf(2))
+    with running_server(tmp_path, {"pictures": each}) as server:
+        paddle = server.http.post("/layout-parsing", json={"file": document})
+        asked = {"document": {"document_url": document}, "include_image_base64": True}
+        mistral = server.http.post("/v1/ocr", json=asked)
+        assert server.left_behind == []
+    for answer in (paddle, mistral):
+        assert answer.status_code == 200
+        assert answer.headers["x-ocr-status"] == "success"
+        assert answer.headers["x-ocr-warnings"] == "images_left_out"
+    pages = paddle.json()["result"]["layoutParsingResults"]
+    assert [len(page["markdown"]["images"]) for page in pages] == [60, 40]
+    assert [page["markdown"]["text"].count("<img ") for page in pages] == [60, 40]
+    listed = [page["images"] for page in mistral.json()["pages"]]
+    assert [sum(found["image_base64"] is not None for found in page) for page in listed] == [60, 40]
+    assert [len(page) for page in listed] == [60, 60]
 
 
 PADDLE: dict[str, Any] = {"file": base64.b64encode(picture()).decode(), "fileType": 1}

@@ -191,6 +191,46 @@ def test_a_block_that_cannot_be_read_is_left_empty_and_told(pair: Pair) -> None:
     assert pair.stub.requests == BLOCKS  # the same would only fail again
 
 
+def test_a_block_that_is_left_empty_is_told_where_the_body_has_no_warnings(pair: Pair) -> None:
+    pair.stub.fails = lambda _prompt, count: 400 if count % BLOCKS == 2 else 0
+    url = f"data:application/pdf;base64,{base64.b64encode(pdf(2)).decode()}"
+    headers = {"Cache-Control": "no-store"}
+    mistral = {"document": {"document_url": url}}
+    for answer in (
+        pair.read(pdf(2), output="text"),
+        pair.server.http.post("/v1/ocr", json=mistral, headers=headers),
+        pair.server.http.post("/layout-parsing", json={"file": url}, headers=headers),
+    ):
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-ocr-status"] == "success"
+        assert answer.headers["x-ocr-warnings"] == "block_failed"  # once, of two pages
+
+
+def test_a_block_out_of_time_is_left_empty_and_a_page_of_them_fails(tmp_path: Path) -> None:
+    with (
+        vlm_stub() as stub,
+        running_server(
+            tmp_path,
+            {"blocks": BLOCKS},
+            ocr_backend="vllm",
+            ocr_vlm_url=stub.url,
+            ocr_vlm_model="the-model",
+            ocr_vlm_block_timeout_s=1,
+        ) as server,
+    ):
+        stub.pause = 0.01
+        stub.text = lambda _prompt, count: " ".join(map(str, range(400))) if count == 2 else "here"
+        answer = server.read(picture())
+        (page,) = answer.json()["pages"]
+        assert page["status"] == "ok"
+        assert sorted(block["text"] for block in page["blocks"]) == ["", "here", "here"]
+        assert codes(answer) == ["block_failed"]
+        stub.hangs = True
+        answer = server.read(picture(33))
+        assert refusal(answer) == (502, "engine_error")
+        assert "did not read a block in 1 s" in answer.json()["error"]["message"]
+
+
 def test_a_page_that_lacks_a_block_is_read_anew_the_next_time(pair: Pair) -> None:
     page = picture(33)
     pair.stub.fails = lambda _prompt, count: 400 if count == 2 else 0

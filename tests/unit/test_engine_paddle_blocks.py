@@ -2,7 +2,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ocr_inference.engine.paddle_blocks import page_text
-from ocr_inference.pipeline.page import ConfidenceSource
+from ocr_inference.pipeline.format import as_markdown, page_markdown
+from ocr_inference.pipeline.page import ConfidenceSource, Page
 
 TABLE = "<table><tr><th>Phase</th><td> load\n model </td></tr><tr><td>a &amp; b</td></tr></table>"
 
@@ -14,22 +15,20 @@ class Found:
     label: str
     content: str
     bbox: tuple[int, int, int, int] = (1, 2, 3, 4)
+    markdown: str = ""
 
 
 class Result(dict[str, Any]):
     """As PaddleX's PaddleOCRVLResult."""
 
-    markdown = ""
-
     def _to_markdown(self, pretty: bool) -> dict[str, str]:
         assert not pretty
-        return {"markdown_texts": self.markdown}
+        parts = [found.markdown for found in self["parsing_res_list"]]
+        return {"markdown_texts": "\n\n".join(filter(None, parts))}
 
 
-def read(*found: Found, markdown: str = "") -> Any:
-    result = Result(parsing_res_list=list(found))
-    result.markdown = markdown
-    return page_text(result)
+def read(*found: Found) -> Any:
+    return page_text(Result(parsing_res_list=list(found)))
 
 
 def test_labels_become_types() -> None:
@@ -59,11 +58,23 @@ def test_a_formula_has_its_latex_without_dollars() -> None:
     assert (block.type, block.latex) == ("formula", "E = mc^2")
 
 
-def test_a_picture_has_no_text_and_no_reference_in_markdown() -> None:
-    picture = '<div style="text-align: center;"><img src="imgs/a.jpg" alt="Image" /></div>'
-    page = read(Found("image", ""), markdown=f"# T\n\n{picture}\n\n![](imgs/b.jpg)\n\nend")
-    assert page.markdown == "# T\n\nend"
-    assert page.blocks[0].text == ""
+def test_a_picture_has_no_text_and_a_mark_of_ours_in_markdown() -> None:
+    centred = '<div style="text-align: center;"><img src="imgs/a.jpg" alt="Image" /></div>'
+    text = read(
+        Found("doc_title", "T", markdown="# T"),
+        Found("image", "", markdown="![](imgs/b.jpg)"),
+        Found("header_image", ""),  # which PaddleX leaves out
+        Found("seal", "Paid", markdown=f"{centred}\n\nPaid\n\n"),
+        Found("chart", "a|b", markdown="<table>\n</table>"),
+        Found("text", "end", markdown="\ufffc1\ufffc end"),
+    )
+    assert [block.text for block in text.blocks[1:3]] == ["", ""]
+    page = Page(1, 9, 9, 72, text=text)
+    assert as_markdown([page]) == "# T\n\nPaid\n\n<table>\n</table>\n\n1 end"
+    named = {number: f"![{number}]()" for number in range(1, 7)}
+    assert page_markdown(page, named) == (
+        "# T\n\n![2]()\n\n![4]()\n\nPaid\n\n![5]()\n\n<table>\n</table>\n\n1 end"
+    )
 
 
 def test_a_block_without_content_is_empty() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,13 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
 
+from ocr_inference.api.status_headers import status_headers
 from ocr_inference.api.work import admitted, announced, note_timings, unless_gone, wants_fresh
 from ocr_inference.errors import PublicError
-from ocr_inference.pipeline.page import Task
+from ocr_inference.pipeline.layout import ImageBlock
+from ocr_inference.pipeline.page import Page, Task
 from ocr_inference.reading.request import Reading, ReadRequest
+from ocr_inference.results.answer import Images, warnings_of
 from ocr_inference.services import Services
 from ocr_inference.sources.document import named_document
 from ocr_inference.sources.file import Document
@@ -24,6 +27,9 @@ from ocr_inference.sources.json_body import receive_json
 
 _BYTES_PER_CHARACTER = 3 / 4
 """Base64."""
+
+Pictures = Sequence[tuple[Page, Sequence[ImageBlock]]]
+"""The blocks of pages that are to be cut out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +45,11 @@ async def answer_json_document(
     request: Request,
     services: Services,
     parse: Callable[[dict[str, Any]], Wanted],
-    write: Callable[[Reading], str],
+    pictures: Callable[[Reading], Pictures],
+    write: Callable[[Reading, Images], str],
 ) -> Response:
     """Read what the body's JSON object asks for, as `parse` understands it, and answer with the
-    JSON that `write` makes of it in a thread.
+    JSON that `write` makes of it in a thread, and of those of the `pictures` that fit.
 
     Raises `PublicError`, and `ClientDisconnect` where the client is gone.
     """
@@ -77,9 +84,14 @@ async def answer_json_document(
             )
             reading = await services.reader.read(asked, ticket)
             note_timings(request, reading)
-            text = await asyncio.to_thread(write, reading)
-            # Formats of others have no word for a document of which some pages failed.
-            headers = {"X-OCR-Status": "partial" if reading.errors else "success"}
+            images = await services.outputs.images.cut(
+                pictures(reading), document, client, deadline
+            )
+            text = await asyncio.to_thread(write, reading, images)
+            headers = status_headers(
+                "partial" if reading.errors else "success",
+                [*warnings_of(reading.pages), *images.warnings],
+            )
             return Response(text, media_type="application/json", headers=headers)
 
         return await unless_gone(request, answer())

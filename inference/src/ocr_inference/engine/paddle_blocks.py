@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import repeat
 from typing import Any
 
+from ocr_inference.pipeline.layout import IMAGE_TYPES
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Line, PageText
+from ocr_inference.pipeline.picture_marks import OBJECT, picture_mark
 
 _TYPES = {
     "doc_title": "title",
@@ -31,7 +34,7 @@ _TYPES = {
 _IMAGES = re.compile(
     r"<div[^>]*>\s*<img\b[^>]*>\s*</div>|<img\b[^>]*>|!\[[^\]]*\]\(imgs/[^)]*\)", re.IGNORECASE
 )
-"""References to cut-out pictures, which are not part of the answer."""
+"""References to pictures: an answer has its own, where it has any."""
 
 _BLANK_LINES = re.compile(r"\n{3,}")
 
@@ -40,21 +43,36 @@ def page_text(result: Any, confidences: Sequence[float | None] | None = None) ->
     """`confidences` of the blocks, where the VLM gave probabilities. The native model gives none,
     and layout scores say nothing about the text."""
     known = confidences is not None and any(one is not None for one in confidences)
-    # Private, but the public property only gives tables dressed in style attributes.
-    markdown = str(result._to_markdown(pretty=False)["markdown_texts"])
     blocks = [
         _block(block, 1.0 if confidence is None else confidence)
         for block, confidence in zip(
             result["parsing_res_list"], confidences or repeat(None), strict=False
         )
     ]
+    markdown = _markdown(result, blocks)
     if spotted := result.get("spotting_res"):
         blocks = [replace(block, lines=_lines(spotted, block.confidence)) for block in blocks]
     return PageText(
         blocks=tuple(blocks),
         confidence_source=ConfidenceSource.TOKEN_LOGPROB if known else ConfidenceSource.NONE,
-        markdown=_BLANK_LINES.sub("\n\n", _IMAGES.sub("", markdown)).strip(),
+        markdown=markdown,
     )
+
+
+def _markdown(result: Any, blocks: Sequence[Block]) -> str:
+    """PaddleX's Markdown, with marks where it shows pictures, and before the tables of charts."""
+    parts = []
+    for number, (found, block) in enumerate(
+        zip(result["parsing_res_list"], blocks, strict=True), start=1
+    ):
+        alone = copy(result)
+        alone["parsing_res_list"] = [found]
+        # Private, but the public property only gives tables dressed in style attributes.
+        written = str(alone._to_markdown(pretty=False)["markdown_texts"])
+        if written and block.type in IMAGE_TYPES:
+            parts.append(picture_mark(number))
+        parts.append(_IMAGES.sub("", written).replace(OBJECT, "").strip("\n"))
+    return _BLANK_LINES.sub("\n\n", "\n\n".join(filter(None, parts))).strip()
 
 
 def _block(block: Any, confidence: float) -> Block:

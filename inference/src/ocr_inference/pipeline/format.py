@@ -8,6 +8,7 @@ from typing import Any
 
 from ocr_inference.pipeline.layout import blocks_of
 from ocr_inference.pipeline.page import BBox, Block, ConfidenceSource, Line, Page, Polygon
+from ocr_inference.pipeline.picture_marks import with_pictures
 from ocr_inference.pipeline.plain import clean
 
 _EVERYWHERE = re.compile(r"([\\`*<\[])")
@@ -23,7 +24,19 @@ def as_text(pages: Sequence[Page]) -> str:
 
 def as_markdown(pages: Sequence[Page]) -> str:
     """Markdown in reading order; tables as HTML, formulas in dollar signs."""
-    return "\n\n".join(filter(None, (_page_markdown(page) for page in pages)))
+    return "\n\n".join(filter(None, (page_markdown(page, {}) for page in pages)))
+
+
+def page_markdown(page: Page, pictures: Mapping[int, str]) -> str:
+    """A page alone; `pictures` are what stands for those of its blocks, by their numbers."""
+    if page.text is not None and page.text.markdown is not None:
+        return with_pictures(clean(page.text.markdown), pictures).strip()
+    parts = (
+        part
+        for number, block in _numbered(page)
+        for part in (pictures.get(number), _block_markdown(block))
+    )
+    return "\n\n".join(filter(None, parts))
 
 
 def block_content(block: Block) -> str:
@@ -118,12 +131,6 @@ def image_body(
 def _page_text(page: Page) -> str:
     texts = (clean(block.text).strip() for block in blocks_of(page))
     return "\n\n".join(text for text in texts if text)
-
-
-def _page_markdown(page: Page) -> str:
-    if page.text is not None and page.text.markdown is not None:
-        return clean(page.text.markdown).strip()
-    return "\n\n".join(filter(None, (_block_markdown(block) for block in blocks_of(page))))
 
 
 def _block_markdown(block: Block) -> str:

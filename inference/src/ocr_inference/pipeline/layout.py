@@ -22,13 +22,15 @@ _UNBROKEN = frozenset(("formula", "title", "seal"))
 
 IMAGE_TYPES = frozenset(("image", "chart", "seal"))
 
+ImageBlock = tuple[int, Block, tuple[int, int, int, int]]
+"""A block that is a picture, its number from 1 and the pixels that it has: never none."""
+
 
 def blocks_of(page: Page) -> tuple[Block, ...]:
     return page.text.blocks if page.text else ()
 
 
-def image_blocks(page: Page) -> list[tuple[int, Block, tuple[int, int, int, int]]]:
-    """The blocks that are pictures, each with its number from 1 and the pixels that it has."""
+def image_blocks(page: Page) -> list[ImageBlock]:
     found = [
         (number, block, whole(block.bbox, page))
         for number, block in enumerate(blocks_of(page), start=1)

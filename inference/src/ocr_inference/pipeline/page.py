@@ -110,7 +110,8 @@ class PageText:
     blocks: tuple[Block, ...]
     confidence_source: ConfidenceSource
     markdown: str | None = None
-    """Set by engines that write Markdown themselves; otherwise it is made from the blocks."""
+    """Set by engines that write Markdown themselves; otherwise it is made from the blocks. Where
+    pictures are, it has `picture_marks`."""
     notices: tuple[Notice, ...] = ()
     own: bool = False
     """It is a PDF's own text, and was not read from the picture."""

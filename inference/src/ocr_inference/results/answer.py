@@ -105,7 +105,7 @@ def about_reading(reading: Reading, engine: str, model: str, total_ms: float) ->
             "output_tokens": tokens and tokens.output,
         },
         "timings": {name: value and round(value, 1) for name, value in times.items()},
-        "warnings": _warnings(reading.pages, reading.request.min_confidence),
+        "warnings": warnings_of(reading.pages, reading.request.min_confidence),
         "cached": reading.cached,
     }
 
@@ -132,7 +132,8 @@ def _object(values: Mapping[str, str]) -> str:
     return f"{{{','.join(f'{to_json(name)}:{value}' for name, value in values.items())}}}"
 
 
-def _warnings(pages: Sequence[Page], min_confidence: float) -> list[dict[str, Any]]:
+def warnings_of(pages: Sequence[Page], min_confidence: float = 0.0) -> list[dict[str, Any]]:
+    """What the reader of these pages should know, as the JSON answer says it."""
     read = [(page.number, page.text) for page in pages if page.text is not None]
     found: list[dict[str, Any]] = [
         {"code": notice.code, "page": number, "message": notice.message}

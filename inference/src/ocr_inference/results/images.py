@@ -1,4 +1,4 @@
-"""The blocks of pages that are pictures, cut out for the JSON answer.
+"""The blocks of pages that are pictures, cut out for an answer.
 
 Cut from the document when an answer is written, and kept with neither pages nor jobs: a page of
 photographs would take the room of a thousand pages of text.
@@ -16,8 +16,8 @@ from typing import Any
 from ocr_inference.engine.decoder import Decoder
 from ocr_inference.engine.wire import Message
 from ocr_inference.pipeline.format import image_body
-from ocr_inference.pipeline.layout import image_blocks
-from ocr_inference.pipeline.page import Block
+from ocr_inference.pipeline.layout import ImageBlock, image_blocks
+from ocr_inference.pipeline.page import Page
 from ocr_inference.results.answer import Answer, Images
 from ocr_inference.sources.file import Document
 from ocr_inference.workspace import Workspace
@@ -43,11 +43,21 @@ class ImageCutter:
         """
         if not answer.lacks_images:
             return answer
+        wanted = [(page, image_blocks(page)) for page in answer.pages]
+        return replace(answer, images=await self.cut(wanted, document, client, deadline))
+
+    async def cut(
+        self,
+        pages: Sequence[tuple[Page, Sequence[ImageBlock]]],
+        document: Document,
+        client: str,
+        deadline: float,
+    ) -> Images:
+        """The pictures of these blocks of these pages, as far as they fit. Raises as `added`."""
         room = _Room()
         cut: dict[int, Sequence[dict[str, Any]]] = {}
         with self._workspace.file(".crops") as out:
-            for page in answer.pages:
-                blocks = image_blocks(page)
+            for page, blocks in pages:
                 wanted = blocks[: room.images]
                 crops: list[Message | None] = []
                 if wanted:
@@ -63,7 +73,7 @@ class ImageCutter:
                     )
                 room.take(crops, len(blocks))
                 cut[page.number] = await asyncio.to_thread(_bodies, blocks, crops, out)
-        return replace(answer, images=Images(cut, room.left_out))
+        return Images(cut, room.left_out)
 
 
 @dataclass
@@ -83,7 +93,7 @@ class _Room:
 
 
 def _bodies(
-    blocks: Sequence[tuple[int, Block, Any]], crops: Sequence[Message | None], out: Path
+    blocks: Sequence[ImageBlock], crops: Sequence[Message | None], out: Path
 ) -> list[dict[str, Any]]:
     files = out.read_bytes() if any(crops) else b""
     padded = [*crops, *[None] * (len(blocks) - len(crops))]

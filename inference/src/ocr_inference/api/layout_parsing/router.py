@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
 from ocr_inference import logs
-from ocr_inference.api.json_document import Wanted, answer_json_document, body_schema
+from ocr_inference.api.json_document import Pictures, Wanted, answer_json_document, body_schema
 from ocr_inference.api.layout_parsing.answer import answer
 from ocr_inference.api.layout_parsing.schema import (
     LayoutParsingAnswer,
@@ -22,7 +22,9 @@ from ocr_inference.api.problem import error_headers, note_error
 from ocr_inference.api.work import ERROR_STATUSES, bearer
 from ocr_inference.engine.registry import tasks_of
 from ocr_inference.errors import PublicError
+from ocr_inference.pipeline.layout import image_blocks
 from ocr_inference.reading.request import Reading
+from ocr_inference.results.answer import Images
 from ocr_inference.services import Services, services_of
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -66,18 +68,25 @@ router = APIRouter(tags=["clients of others"], route_class=_PaddleRoute)
 async def layout_parsing(
     request: Request, services: Annotated[Services, Depends(services_of)]
 ) -> Response:
-    """Takes the request of PaddleX's `/layout-parsing` and gives its answer. All pages are read;
-    pictures are never made. Options that would change the text and cannot be done are refused."""
+    """Takes the request of PaddleX's `/layout-parsing` and gives its answer. All pages are read.
+    Options that would change the text and cannot be done are refused."""
+    forms = []
 
     def wanted(payload: dict[str, Any]) -> Wanted:
         form = parse(payload)
+        forms.append(form)
         request.scope["state"]["log_id"] = form.log_id
         return form.wanted(tasks_of(services.settings.model))
 
-    def write(reading: Reading) -> str:
-        return answer(reading, _log_id(request))
+    def pictures(reading: Reading) -> Pictures:
+        if forms[0].return_markdown_images is False:
+            return ()
+        return [(page, image_blocks(page)) for page in reading.pages]
 
-    return await answer_json_document(request, services, wanted, write)
+    def write(reading: Reading, images: Images) -> str:
+        return answer(reading, images, forms[0].prettify_markdown is not False, _log_id(request))
+
+    return await answer_json_document(request, services, wanted, pictures, write)
 
 
 def _log_id(request: Request) -> str:

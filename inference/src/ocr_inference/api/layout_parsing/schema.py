@@ -61,9 +61,13 @@ class LayoutParsingRequest(BaseModel):
     restructure_pages: Off = None
     merge_tables: Ignored = Field(None, description="Only with `restructurePages`.")
     relevel_titles: Ignored = Field(None, description="Only with `restructurePages`.")
-    prettify_markdown: Ignored = None
-    return_markdown_images: Ignored = Field(None, description="There are none.")
-    visualize: Ignored = Field(None, description="No pictures are made.")
+    prettify_markdown: bool | None = Field(
+        None, description="False: pictures are named in Markdown and not in HTML."
+    )
+    return_markdown_images: bool | None = Field(
+        None, description="False: no pictures are cut out, and none is named in the Markdown."
+    )
+    visualize: Ignored = Field(None, description="Nothing is drawn.")
     output_formats: NoList = None
     log_id: Annotated[str, Field(max_length=128)] | None = None
 

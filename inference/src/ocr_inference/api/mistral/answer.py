@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ocr_inference.api.mistral.schema import OcrRequest
 from ocr_inference.pipeline.compact_json import to_json
-from ocr_inference.pipeline.format import as_markdown, block_content
+from ocr_inference.pipeline.format import block_content, page_markdown
+from ocr_inference.pipeline.layout import ImageBlock, image_blocks
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Page, PageText
 from ocr_inference.pipeline.plain import clean
 from ocr_inference.reading.request import Reading
+from ocr_inference.results.answer import Images
 
 _TYPES = {
     **{same: same for same in ("title", "table", "caption", "header", "footer", "image")},
@@ -22,8 +25,27 @@ _TYPES = {
 """Types of ours to Mistral's; every other is `text`."""
 
 
-def answer(reading: Reading, form: OcrRequest, model: str) -> str:
-    pages = ",".join(to_json(_page(page, form)) for page in reading.pages)
+def listed(pages: Sequence[Page], form: OcrRequest) -> list[tuple[Page, list[ImageBlock]]]:
+    """The pictures that the answer has, cut out or not."""
+    least = form.image_min_size or 0
+    left = math.inf if form.image_limit is None else form.image_limit
+    found = []
+    for page in pages:
+        blocks = [
+            (number, block, box)
+            for number, block, box in image_blocks(page)
+            if min(box[2] - box[0], box[3] - box[1]) >= least
+        ]
+        found.append((page, blocks[: int(min(left, len(blocks)))]))
+        left -= len(found[-1][1])
+    return found
+
+
+def answer(reading: Reading, images: Images, form: OcrRequest, model: str) -> str:
+    pages = ",".join(
+        to_json(_page(page, blocks, images.pages.get(page.number, ()), form))
+        for page, blocks in listed(reading.pages, form)
+    )
     about = {
         "model": model,
         "document_annotation": None,
@@ -35,7 +57,12 @@ def answer(reading: Reading, form: OcrRequest, model: str) -> str:
     return f'{{"pages":[{pages}],{to_json(about)[1:]}'
 
 
-def _page(page: Page, form: OcrRequest) -> dict[str, Any]:
+def _page(
+    page: Page,
+    pictures: Sequence[ImageBlock],
+    cut: Sequence[Mapping[str, Any]],
+    form: OcrRequest,
+) -> dict[str, Any]:
     body: dict[str, Any] = {
         "index": page.number - 1,
         "markdown": "",
@@ -53,11 +80,13 @@ def _page(page: Page, form: OcrRequest) -> dict[str, Any]:
     for kind, wanted in (("header", form.extract_header), ("footer", form.extract_footer)):
         if wanted:
             body[kind], text = _taken_out(text, kind)
-    body["markdown"] = as_markdown((replace(page, text=text),))
+    names = {number: _image_id(number) for number, _, _ in pictures}
+    references = {number: f"![{name}]({name})" for number, name in names.items()}
+    body["markdown"] = page_markdown(replace(page, text=text), references)
+    files = {picture["block"]: _data_url(picture) for picture in cut}
     body["images"] = [
-        {"id": _image_id(number), **_corners(block), "image_base64": None}
-        for number, block in enumerate(page.text.blocks)
-        if _TYPES.get(block.type) == "image"
+        {"id": names[number], **_corners(block), "image_base64": files.get(number)}
+        for number, block, _ in pictures
     ]
     granularity = form.confidence_scores_granularity
     if granularity is not None and text.confidence_source is not ConfidenceSource.NONE:
@@ -69,15 +98,18 @@ def _page(page: Page, form: OcrRequest) -> dict[str, Any]:
     if form.include_blocks:
         scored = granularity == "block" and text.confidence_source is not ConfidenceSource.NONE
         body["blocks"] = [
-            _block(number, block, scored) for number, block in enumerate(page.text.blocks)
+            _block(number, block, scored) for number, block in enumerate(page.text.blocks, start=1)
         ]
     return body
 
 
 def _taken_out(text: PageText, kind: str) -> tuple[str | None, PageText]:
-    """The text of the blocks of this kind, and the page without them."""
+    """The text of the blocks of this kind, and the page without it."""
     found = [clean(block.text).strip() for block in text.blocks if block.type == kind]
-    rest = tuple(block for block in text.blocks if block.type != kind)
+    # They stay as empty blocks: the others keep their numbers.
+    rest = tuple(
+        Block(kind, block.bbox, "") if block.type == kind else block for block in text.blocks
+    )
     return "\n".join(found) or None, replace(text, blocks=rest)
 
 
@@ -102,7 +134,14 @@ def _confidence(blocks: Iterable[Block]) -> tuple[float, float]:
 
 
 def _image_id(number: int) -> str:
-    return f"img-{number}"
+    """Of block `number` from 1; Mistral counts from 0."""
+    return f"img-{number - 1}"
+
+
+def _data_url(picture: Mapping[str, Any]) -> str | None:
+    """None for one that was left out."""
+    data = picture["base64"]
+    return None if data is None else f"data:{picture['media_type']};base64,{data}"
 
 
 def _corners(block: Block) -> dict[str, int]:

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from ocr_inference.api.json_document import Wanted, answer_json_document, body_schema
-from ocr_inference.api.mistral.answer import answer
+from ocr_inference.api.json_document import Pictures, Wanted, answer_json_document, body_schema
+from ocr_inference.api.mistral.answer import answer, listed
 from ocr_inference.api.mistral.schema import OcrRequest, OcrResponse, parse
 from ocr_inference.api.problem import Problem
 from ocr_inference.api.work import ERROR_STATUSES, bearer
 from ocr_inference.reading.request import Reading
+from ocr_inference.results.answer import Images
 from ocr_inference.services import Services, services_of
 
 router = APIRouter(tags=["clients of others"])
@@ -35,7 +36,10 @@ async def ocr(request: Request, services: Annotated[Services, Depends(services_o
         forms.append(parse(payload))
         return forms[0].wanted()
 
-    def write(reading: Reading) -> str:
-        return answer(reading, forms[0], services.model_name)
+    def pictures(reading: Reading) -> Pictures:
+        return listed(reading.pages, forms[0]) if forms[0].include_image_base64 else ()
 
-    return await answer_json_document(request, services, wanted, write)
+    def write(reading: Reading, images: Images) -> str:
+        return answer(reading, images, forms[0], services.model_name)
+
+    return await answer_json_document(request, services, wanted, pictures, write)

@@ -72,9 +72,13 @@ class OcrRequest(BaseModel):
     extract_footer: bool | None = None
     include_blocks: bool | None = True
     confidence_scores_granularity: Literal["page", "block"] | None = None
-    include_image_base64: bool | None = Field(None, description="No pictures are cut out.")
-    image_limit: int | None = None
-    image_min_size: int | None = None
+    include_image_base64: bool | None = Field(
+        None, description="Cut the pictures out; else their places are told alone."
+    )
+    image_limit: Annotated[int, Field(ge=0)] | None = None
+    image_min_size: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Least width and height in pixels."
+    )
     table_format: None = None
     bbox_annotation_format: None = None
     document_annotation_format: None = None

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from fastapi.responses import Response, StreamingResponse
 
+from ocr_inference.api.status_headers import status_headers
 from ocr_inference.results.outputs import OUTPUT_MEDIA_TYPES, Written
 
 _CHUNK_BYTES = 256 * 1024
@@ -22,9 +23,7 @@ _TO_SHOW = frozenset(("json", "text", "markdown"))
 
 def written_response(written: Written, about: Mapping[str, Any]) -> Response:
     """With headers for the formats that have no room for what `about` says."""
-    headers = {"X-OCR-Status": about["status"]}
-    if warnings := about["warnings"]:
-        headers["X-OCR-Warnings"] = ", ".join(warning["code"] for warning in warnings)
+    headers = status_headers(about["status"], about["warnings"])
     if written.output not in _TO_SHOW:
         headers["Content-Disposition"] = f"attachment; filename*=utf-8''{quote(written.file_name)}"
     if isinstance(written.content, bytes):
