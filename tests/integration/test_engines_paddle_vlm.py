@@ -109,6 +109,20 @@ def test_a_picture_that_the_layout_finds_can_be_had(server: OcrServer) -> None:
     assert picture.size == pytest.approx((right - left, bottom - top), abs=2)
 
 
+def test_paddlexs_clients_find_the_picture_where_it_is_in_the_text(server: OcrServer) -> None:
+    file = base64.b64encode(LETTER.read_bytes()).decode()
+    for pretty, shown in ((True, '<img src="{}" '), (False, "![]({})")):
+        body = {"file": file, "prettifyMarkdown": pretty}
+        answer = server.http.post("/layout-parsing", json=body)
+        assert answer.status_code == 200, answer.text
+        markdown = answer.json()["result"]["layoutParsingResults"][0]["markdown"]
+        ((name, data),) = markdown["images"].items()
+        assert Image.open(io.BytesIO(base64.b64decode(data))).width > 1
+        before, found, after = markdown["text"].partition(shown.format(name))
+        assert "t = m + 3 s" in before and found and "\n\n" not in after
+    assert "\ufffc" not in read(server)["markdown"]
+
+
 def test_a_page_is_read_as_one_block_of_the_kind_that_is_asked_for(server: OcrServer) -> None:
     body = read(server, task="table")
     assert body["timings"]["layout_ms"] is None
