@@ -23,7 +23,7 @@ _FRAMING_SHARE = 8
 """Bytes of chunk headers that a byte of body may have: the smallest chunk has five."""
 
 WRITE_TIMEOUT_S = 30.0
-MIN_WRITE_RATE = 1024
+MIN_WRITE_RATE = 8 * 1024
 """Bytes a second, measured over `WRITE_TIMEOUT_S`."""
 
 _HIGH_WATER = 64 * 1024

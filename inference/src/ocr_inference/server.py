@@ -29,6 +29,7 @@ from ocr_inference.lifecycle import Lifecycle
 from ocr_inference.parts import ReadingParts, Start, make_reading_parts
 from ocr_inference.reading.admission import Admission
 from ocr_inference.results.service import OcrService
+from ocr_inference.results.untaken import Untaken
 from ocr_inference.services import Services
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.bucket import Bucket
@@ -51,6 +52,9 @@ LAST_REQUESTS_S = 0.3
 
 CLOSE_S = 5
 """For answers on their way when the drain is over."""
+
+_ANSWERS_SHARE = 4
+"""Answers that are not taken have a quarter of what uploads have of the disk."""
 
 
 def run(settings: Settings, start: Start, hang_after: float | None) -> None:
@@ -174,6 +178,7 @@ def _services(settings: Settings, parts: ReadingParts) -> Services:
         outputs=parts.outputs,
         decoder=parts.decoder,
         jobs=jobs,
+        untaken=Untaken(uploads.max_bytes // _ANSWERS_SHARE),
     )
     return services
 

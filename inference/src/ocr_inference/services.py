@@ -22,6 +22,7 @@ from ocr_inference.reading.reader import Reader
 from ocr_inference.results.outputs import Outputs
 from ocr_inference.results.service import OcrService
 from ocr_inference.results.slots import AnswerSlots
+from ocr_inference.results.untaken import Untaken
 from ocr_inference.settings import Settings
 from ocr_inference.sinks.folder import FolderSink
 from ocr_inference.sinks.s3 import S3Sink
@@ -54,6 +55,7 @@ class Services:
     outputs: Outputs
     decoder: Decoder
     jobs: Jobs
+    untaken: Untaken
     answers: AnswerSlots = field(default_factory=AnswerSlots)
 
     @property

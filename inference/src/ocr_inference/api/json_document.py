@@ -3,7 +3,6 @@ servers' clients have in common."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
 
+from ocr_inference.api.sending import sent
 from ocr_inference.api.status_headers import status_headers
 from ocr_inference.api.work import admitted, announced, note_timings, unless_gone, wants_fresh
 from ocr_inference.errors import PublicError
@@ -87,12 +87,13 @@ async def answer_json_document(
             images = await services.outputs.images.cut(
                 pictures(reading), document, client, deadline
             )
-            text = await asyncio.to_thread(write, reading, images)
+            await services.untaken.room(client, deadline)
+            text = await services.outputs.spool.write(lambda: (write(reading, images),))
             headers = status_headers(
                 "partial" if reading.errors else "success",
                 [*warnings_of(reading.pages), *images.warnings],
             )
-            return Response(text, media_type="application/json", headers=headers)
+            return sent(text, "application/json", headers, services, client)
 
         return await unless_gone(request, answer())
 

@@ -47,10 +47,12 @@ def client_of(request: Request, services: Services) -> str:
 def admitted(request: Request, services: Services) -> Iterator[tuple[str, Ticket]]:
     """The client and its share of the queue, for work that the client waits for.
 
-    Raises `PublicError`: 401, 429 rate_limited, and 503 while nothing more can be taken.
+    Raises `PublicError`: 401, 429 rate_limited or too_many_answers, and 503 while nothing more can
+    be taken.
     """
     client = client_of(request, services)
     services.check_can_work()
+    services.untaken.check(client)
     with services.admission.admit(client) as ticket:
         services.rates.admit(client)
         yield client, ticket

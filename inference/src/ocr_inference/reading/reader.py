@@ -110,7 +110,8 @@ class Reader:
 
         async def one(number: int, pixels: int) -> tuple[Page, PublicError | None]:
             page, error = await self._page(request, number, pdf_mode)
-            ticket.page_done(pixels)
+            if not page.cached:  # those come at once: as many as there are would be in memory
+                ticket.page_done(pixels)
             self._metrics.page_read(request.client, page.status)
             watcher.page(page)
             return page, error

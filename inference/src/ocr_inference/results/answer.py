@@ -7,7 +7,7 @@ as many objects as there are. Probes would go unanswered meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,24 +57,22 @@ class Answer:
         return as_markdown(self.pages)
 
     def json(self) -> str:
+        return "".join(self.json_parts())
+
+    def json_parts(self) -> Iterator[str]:
+        """Put together they are the JSON answer; each is made when it is asked for."""
         about = self.about
         if self.images is not None and self.images.warnings:
             about = {**about, "warnings": [*about["warnings"], *self.images.warnings]}
-        return _object(
-            {name: to_json(value) for name, value in about.items()}
-            | {"text": to_json(self.text), "markdown": to_json(self.markdown)}
-            | {"results": self._results, "pages": self._pages}
-        )
-
-    @cached_property
-    def _results(self) -> str:
+        yield f"{to_json(about)[:-1]},"
+        yield f'"text":{to_json(self.text)},'
+        yield f'"markdown":{to_json(self.markdown)},'
+        yield '"results":['
         # Without the brackets: a list of each page makes one list of all.
-        results = (to_json(page_results(page))[1:-1] for page in self.pages)
-        return f"[{','.join(filter(None, results))}]"
-
-    @cached_property
-    def _pages(self) -> str:
-        return f"[{','.join(map(self._page, self.pages))}]"
+        yield from _listed(to_json(page_results(page))[1:-1] for page in self.pages)
+        yield '],"pages":['
+        yield from _listed(map(self._page, self.pages))
+        yield "]}"
 
     def _page(self, page: Page) -> str:
         images = None if self.images is None else self.images.pages[page.number]
@@ -126,6 +124,15 @@ def document(answer: Answer, reading: Reading) -> bytes:
         "result": answer.json(),
     }
     return _object(values).encode()
+
+
+def _listed(items: Iterable[str]) -> Iterator[str]:
+    """The items that are not empty, with commas between them."""
+    comma = ""
+    for item in filter(None, items):
+        yield comma
+        yield item
+        comma = ","
 
 
 def _object(values: Mapping[str, str]) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
@@ -24,6 +25,7 @@ from ocr_inference.pipeline.text_layer import write_layers
 from ocr_inference.results.answer import Answer
 from ocr_inference.results.form import Output
 from ocr_inference.results.images import ImageCutter
+from ocr_inference.results.spool import Spool
 from ocr_inference.sources.file import Document
 from ocr_inference.version import VERSION
 from ocr_inference.workspace import Workspace
@@ -69,6 +71,7 @@ class Outputs:
         self._decoder = decoder
         self._workspace = workspace
         self.images = ImageCutter(decoder, workspace)
+        self.spool = Spool(workspace)
 
     async def write(
         self, output: Output, answer: Answer, document: Document, client: str, deadline: float
@@ -83,8 +86,8 @@ class Outputs:
             return Written(output, name, await self._pdf(answer, document, client, deadline))
         if output == "json":
             answer = await self.images.added(answer, document, client, deadline)
-        body = await asyncio.to_thread(_text_body, output, answer, document.name)
-        return Written(output, name, body)
+        parts = partial(_text_parts, output, answer, document.name)
+        return Written(output, name, await self.spool.write(parts))
 
     async def _pdf(
         self, answer: Answer, document: Document, client: str, deadline: float
@@ -124,18 +127,18 @@ def _media_type(path: Path) -> str:
         return media_type_of(file.read(HEAD_BYTES))[0]
 
 
-def _text_body(output: Output, answer: Answer, name: str) -> bytes:
+def _text_parts(output: Output, answer: Answer, name: str) -> Iterable[str]:
     match output:
         case "json":
-            return answer.json().encode()
+            return answer.json_parts()
         case "text":
-            return answer.text.encode()
+            return (answer.text,)
         case "markdown":
-            return answer.markdown.encode()
+            return (answer.markdown,)
         case "hocr":
-            return as_hocr(answer.pages, _origin(answer, name)).encode()
+            return (as_hocr(answer.pages, _origin(answer, name)),)
         case "alto":
-            return as_alto(answer.pages, _origin(answer, name)).encode()
+            return (as_alto(answer.pages, _origin(answer, name)),)
         case "pdf":
             raise AssertionError("a PDF is written from the document")
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing
 
 from ocr_inference.api.jobs.schema import job_body
+from ocr_inference.errors import PublicError
 from ocr_inference.jobs.model import JobRecord
 from ocr_inference.jobs.service import Jobs
 from ocr_inference.pipeline.compact_json import to_json
@@ -23,37 +25,83 @@ HEARTBEAT_S = 15.0
 _LONGEST_ID = 8192
 _MOST_PAGES = 100_000
 
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""What is held while something large is sent. Raises `PublicError` 429 too_many_answers."""
 
-async def job_events(jobs: Jobs, record: JobRecord, last_id: str) -> AsyncIterator[bytes]:
-    """The stream's parts. It ends with the job, or without `done` when this server is closing: the
-    client then asks again, and another replica answers."""
+
+async def job_events(
+    jobs: Jobs,
+    record: JobRecord,
+    last_id: str,
+    turn: Turn,
+) -> AsyncGenerator[bytes, None]:
+    """The stream's parts. Each page has its `turn`, until the client has taken it.
+
+    It ends with the job, or without `done` when this server is closing or the client takes too
+    little: the client then asks again, here or another replica.
+    """
     sent = parse_id(last_id)
     include = frozenset(record.form.include)
     told = ""
     while True:
-        # What was read is taken from before the record that counts it.
-        live = jobs.live(record.id)
-        pages = list(live.pages) if live is not None else []
+        # What was read is counted before the record that tells of it.
+        known = _count(jobs, record.id)
         record = await jobs.find(record.id, record.client)
-        if not pages and record.has_result:
-            pages = list((await jobs.result(record)).pages)
         state = job_body(record, jobs.position(record.id)).model_dump_json()
         if state != told and not record.finished:
             yield _event("state", format_id(sent), state)
             told = state
-        for page in pages:
-            if page.number not in sent:
-                body = await asyncio.to_thread(_page, page, include)
-                sent.add(page.number)
-                yield _event("page", format_id(sent), body)
+        try:
+            async with aclosing(_pages(jobs, record, sent, include, turn)) as events:
+                async for event in events:
+                    yield event
+        except PublicError as error:
+            if error.code != "too_many_answers":
+                raise
+            return
         if record.finished:
             yield _event("done", format_id(sent), state)
             return
         if jobs.closing:
             return
-        if live is None or len(live.pages) == len(pages):
+        if known == _count(jobs, record.id):
             async for beat in _until(jobs, record.id):
                 yield beat
+
+
+async def _pages(
+    jobs: Jobs,
+    record: JobRecord,
+    sent: set[int],
+    include: frozenset[str],
+    turn: Turn,
+) -> AsyncGenerator[bytes, None]:
+    """What was read and not sent. A stream that has kept up does not load the result, and one that
+    is not taken holds no page of a job that is over."""
+    while (page := _unsent(jobs, record.id, sent)) is not None:
+        sent.add(page.number)
+        async with turn():
+            event = await asyncio.to_thread(_page_event, page, sent, include)
+            del page
+            yield event
+            del event
+    if record.has_result and len(sent) < record.pages_total:
+        async with turn():
+            for page in (await jobs.result(record)).pages:
+                if page.number not in sent:
+                    sent.add(page.number)
+                    yield await asyncio.to_thread(_page_event, page, sent, include)
+
+
+def _count(jobs: Jobs, job: str) -> int:
+    live = jobs.live(job)
+    return 0 if live is None else len(live.pages)
+
+
+def _unsent(jobs: Jobs, job: str, sent: set[int]) -> Page | None:
+    live = jobs.live(job)
+    pages = () if live is None else live.pages
+    return next((page for page in pages if page.number not in sent), None)
 
 
 async def _until(jobs: Jobs, job: str) -> AsyncIterator[bytes]:
@@ -66,8 +114,8 @@ async def _until(jobs: Jobs, job: str) -> AsyncIterator[bytes]:
         changing.cancel()
 
 
-def _page(page: Page, include: frozenset[str]) -> str:
-    return to_json(page_body(page, include))
+def _page_event(page: Page, sent: Iterable[int], include: frozenset[str]) -> bytes:
+    return _event("page", format_id(sent), to_json(page_body(page, include)))
 
 
 def _event(kind: str, identifier: str, data: str) -> bytes:

@@ -30,15 +30,16 @@ async def result_response(
     """
     if not record.has_result:
         raise no_result(record)
+    deadline = time.monotonic() + services.settings.sync_timeout_s
+    await services.untaken.room(record.client, deadline)
     wanted = output or record.form.output or accepted(request.headers.get("accept", ""))
     result = await services.jobs.result(record)
     await services.ocr.add_link(result.about, record.form)
     answer = Answer(result.about, result.pages, frozenset(record.form.include))
-    deadline = time.monotonic() + services.settings.sync_timeout_s
     sent = services.jobs.document(record) if needs_document(wanted, answer) else _by_name(record)
     async with sent as document:
         written = await services.outputs.write(wanted, answer, document, record.client, deadline)
-    return written_response(written, result.about)
+    return written_response(written, result.about, services, record.client)
 
 
 def _by_name(record: JobRecord) -> AbstractAsyncContextManager[Document]:

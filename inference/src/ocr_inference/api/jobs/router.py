@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from ocr_inference.api.jobs.events import job_events
+from ocr_inference.api.jobs.events import Turn, job_events
 from ocr_inference.api.jobs.prefer import LONGEST_WAIT_S
 from ocr_inference.api.jobs.results import result_response
 from ocr_inference.api.jobs.schema import IDEMPOTENCY_KEY, Job, job_body
@@ -103,9 +104,14 @@ async def events(request: Request, services: _Services, held: _UntilSent, job: s
     """Server-sent events: `state` with the job, `page` with an entry of the JSON answer's `pages`,
     `done` with the finished job. `Last-Event-ID` goes on where another stream ended."""
     record = await services.jobs.find(job, client_of(request, services))
+    turn: Turn = nullcontext
     if record.has_result:
         await hold_answer(held, services, record.client)
-    parts = job_events(services.jobs, record, request.headers.get("last-event-id", ""))
+    else:
+        turn = partial(services.answers.take, record.client)
+    parts = job_events(services.jobs, record, request.headers.get("last-event-id", ""), turn)
+    # Or a client that leaves keeps its turn until the parts are collected.
+    held.push_async_callback(parts.aclose)
     # nginx would collect the events before it passes them on.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(parts, media_type="text/event-stream", headers=headers)

@@ -17,8 +17,8 @@ from ocr_inference.jobs.model import JobRecord
 from ocr_inference.jobs.order import Order
 from ocr_inference.services import Services
 
-_SAID_LATER = frozenset(("job_not_found", "job_expired", "storage_unavailable"))
-"""What became of the job while it was waited for is for who asks for the job."""
+_SAID_LATER = frozenset(("job_not_found", "job_expired", "storage_unavailable", "too_many_answers"))
+"""What became of the job while it was waited for, and of its answer, is for who asks for them."""
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -31,7 +31,8 @@ async def submit_job(request: Request, services: Services, wait: float = 0.0) ->
         try:
             record = await services.jobs.wait_finished(record.id, record.client, wait)
             if record.has_result:
-                answer = await result_response(request, services, record, None)
+                async with services.answers.take(record.client):
+                    answer = await result_response(request, services, record, None)
                 answer.headers["Preference-Applied"] = "respond-async"
                 return answer
         except PublicError as error:

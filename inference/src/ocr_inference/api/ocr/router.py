@@ -71,9 +71,10 @@ async def read_document(
             answer = await services.ocr.answer(reading, form, services.model_name, total_ms)
             await services.ocr.add_link(answer.about, form)
             output = form.output or accepted(request.headers.get("accept", ""))
+            await services.untaken.room(client, deadline)
             written = await services.outputs.write(
                 output, answer, wanted.document, client, deadline
             )
-            return written_response(written, answer.about)
+            return written_response(written, answer.about, services, client)
 
         return await unless_gone(request, answer())
