@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ocr_server import OcrServer, pdf, running_server
+from ocr_server import OcrServer, pdf, refusal, running_server
 from processes import memory
 
 HEAVY = "\n".join(f"line {number} " + "x" * 100 for number in range(800))
@@ -111,6 +111,17 @@ def test_answers_that_are_not_taken_are_not_in_memory(server: OcrServer, way: st
         grown = memory(server.pid)[0] - before
         assert server.metric("ocr_queue_pages") == 0
     assert grown < 50, f"{grown} MiB for {ANSWERS} answers"
+
+
+def test_who_takes_no_answers_is_given_no_more(tmp_path: Path) -> None:
+    settings = {"ocr_max_upload_bytes": 100_000, "ocr_queue_max_bytes": 1}
+    with running_server(tmp_path, {"text": HEAVY}, **settings) as server:
+        with untaken(server, asked_for(server, "ocr"), 1) as (connection,):
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            refused = server.read(DOCUMENT)
+            assert refusal(refused) == (429, "too_many_answers")
+            assert int(refused.headers["Retry-After"]) > 0
+        server.wait_for(lambda: server.read(DOCUMENT).status_code == 200)
 
 
 def _done(server: OcrServer, job: str) -> Callable[[], bool]:
