@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from kube import cluster, control_plane
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 __all__ = ["cluster", "control_plane"]
+
+# Where the tests are run in a shell's background SIGINT is ignored, by what they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class OneCluster(LoadScopeScheduling):

@@ -43,7 +43,9 @@ def test_four_writes_until_ready_and_none_in_steady_state_or_at_a_restart(room: 
         name = f"service-{number:02}"
         counts = written([e for e in entries if e["objectRef"].get("name", "").startswith(name)])
         children = {kind: count for kind, count in counts.items() if kind not in APART}
-        assert sum(children.values()) <= 4, f"{name}: {children}"
+        # One that its node starts later than the margin costs a status write more.
+        assert sum(children.values()) <= 5, f"{name}: {children}"
+    assert len([e for e in entries if e["objectRef"]["resource"] not in APART]) <= 4 * 20
     total = written(world.audit(OPERATOR_USER, begin))
     print(f"\n20 new services until Ready: {dict(total)}")
     notes = Counter(e["regarding"]["name"] for e in room.api.list("events", room.namespace)

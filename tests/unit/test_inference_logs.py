@@ -112,6 +112,9 @@ def test_a_page_that_fails_in_the_queue_is_logged_for_its_request(
         async def render(self, *_: Any) -> None:
             raise ValueError(SECRET)
 
+        def given_up(self, _: Path) -> None:
+            return None
+
     async def fail() -> None:
         parts: list[Any] = [
             SimpleNamespace(new_path=lambda suffix: tmp_path / f"page{suffix}"),

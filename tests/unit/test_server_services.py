@@ -43,7 +43,7 @@ def test_jobs_of_others_are_taken_only_by_a_replica_that_is_ready(
         rates=None,
         decoder=None,
         reader=None,
-        outputs=None,
+        outputs=SimpleNamespace(images=None),
     )
     server._services(Settings(temp_dir=tmp_path), parts)
     assert asked["can_take"]() is takes

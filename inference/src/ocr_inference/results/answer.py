@@ -64,7 +64,8 @@ class Answer:
         about = self.about
         if self.images is not None and self.images.warnings:
             about = {**about, "warnings": [*about["warnings"], *self.images.warnings]}
-        yield f"{to_json(about)[:-1]},"
+        yield "{"
+        yield from (f"{to_json(name)}:{to_json(value)}," for name, value in about.items())
         yield f'"text":{to_json(self.text)},'
         yield f'"markdown":{to_json(self.markdown)},'
         yield '"results":['
