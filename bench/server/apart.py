@@ -32,6 +32,8 @@ def probed(port: int, routes: Sequence[str], every_s: float) -> Iterator[Probing
     """Ask one route after the other, each on a connection of its own, as a kubelet does."""
     probing = Probing()
     with _process(_probe, port, tuple(routes), every_s) as pipe:
+        # Its imports take a second of a core: not from what is measured.
+        _started(pipe)
         yield probing
         pipe.send("end")
         found: Probing = pipe.recv()
@@ -42,8 +44,7 @@ def probed(port: int, routes: Sequence[str], every_s: float) -> Iterator[Probing
 def vlm_stub_apart(latency_s: float) -> Iterator[str]:
     """The URL of a stub that takes so long for every block."""
     with _process(_serve_stub, latency_s) as pipe:
-        assert pipe.poll(_START_S), "the stub did not start"
-        url: str = pipe.recv()
+        url: str = _started(pipe)
         yield url
         pipe.send("end")
 
@@ -66,8 +67,15 @@ def _process(target: Any, *arguments: Any) -> Iterator[Connection]:
         process.close()
 
 
+def _started(pipe: Connection) -> Any:
+    """What the process says first."""
+    assert pipe.poll(_START_S), "the process did not start"
+    return pipe.recv()
+
+
 def _probe(pipe: Connection, port: int, routes: Sequence[str], every_s: float) -> None:
     probing = Probing()
+    pipe.send("ready")
     waited = kept_waiting()
     while True:
         for route in routes:
