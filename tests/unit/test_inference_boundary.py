@@ -6,17 +6,18 @@ import asyncio
 import math
 import socket
 import struct
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from ocr_inference.engine import wire
-from ocr_inference.engine.child import answer
+from ocr_inference.engine.child import Handler, answer
 from ocr_inference.engine.host import child_environment
 from ocr_inference.engine.wire import Message, WireError
 from ocr_inference.errors import PublicError
+from ocr_inference.pipeline.page import Block, ConfidenceSource, Line, PageText, Word
 
 TEXT = st.text('aé\n"\0\u2028𝄞', max_size=5)
 JSON = st.recursive(
@@ -62,7 +63,16 @@ def test_the_end_of_the_other_side_is_no_message() -> None:
         assert wire.receive(theirs) is None
 
 
-def failing(error: Exception) -> Callable[[Message], Message]:
+def replied(handler: Handler) -> Message:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(answer({"read": handler}, {"id": 7, "op": "read"}))
+        reply = wire.receive(theirs)
+    assert reply is not None
+    return reply
+
+
+def failing(error: Exception) -> Handler:
     def fail(_call: Message) -> Message:
         raise error
 
@@ -71,7 +81,7 @@ def failing(error: Exception) -> Callable[[Message], Message]:
 
 def test_a_public_error_crosses_whole() -> None:
     error = PublicError(422, "too_many_pixels", "Too large.", limit=5)
-    reply = answer({"read": failing(error)}, {"id": 7, "op": "read"})
+    reply = replied(failing(error))
     assert reply == {
         "id": 7,
         "error": {
@@ -84,14 +94,22 @@ def test_a_public_error_crosses_whole() -> None:
 
 
 def test_an_unknown_failure_says_nothing_of_the_document() -> None:
-    reply = answer({"read": failing(RuntimeError("secret text"))}, {"id": 7, "op": "read"})
+    reply = replied(failing(RuntimeError("secret text")))
     assert reply["error"]["code"] == "engine_error"
     assert "secret" not in str(reply)
 
 
 def test_an_answer_that_cannot_be_sent_is_a_failure_of_that_call() -> None:
-    reply = answer({"read": lambda _call: {"confidence": math.inf}}, {"id": 7, "op": "read"})
-    assert reply["error"]["code"] == "engine_error"
+    for result in ({"confidence": math.inf}, {"page": object()}):
+        assert replied(lambda _call, result=result: result)["error"]["code"] == "engine_error"
+
+
+def test_a_page_crosses_with_all_its_parts() -> None:
+    line = Line("a b", (0, 1, 2, 3), 0.5, words=(Word("a", (0, 1, 1, 3), 0.4),))
+    page = PageText((Block("text", (0, 1, 2, 3), "a b", lines=(line,)),), ConfidenceSource.ENGINE)
+    reply = replied(lambda _call: page)
+    assert reply["id"] == 7
+    assert TypeAdapter(PageText).validate_python(reply["result"]) == page
 
 
 def test_a_child_inherits_no_credentials() -> None:

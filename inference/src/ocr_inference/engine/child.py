@@ -16,7 +16,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from ocr_inference import logs
 from ocr_inference.engine import wire
@@ -26,7 +26,10 @@ from ocr_inference.errors import PublicError
 log = logging.getLogger("ocr_inference.child")
 
 Emit = Callable[[Message], None]
-Handlers = Mapping[str, Callable[[Message], Message]]
+Handler = Callable[[Message], Any]
+"""From a call's arguments to its result: a dataclass or what JSON has."""
+
+Handlers = Mapping[str, Handler]
 
 ROLES = {
     "engine": "ocr_inference.engine.engine_role",
@@ -67,19 +70,20 @@ def main() -> None:
         sys.exit(1)
     _take_signals()  # again: paddle's C++ takes SIGTERM when it is imported
     while (call := wire.receive(sock)) is not None:
-        wire.send(sock, answer(handlers, call))
+        sock.sendall(answer(handlers, call))
 
 
-def answer(handlers: Handlers, call: Message) -> Message:
-    """The reply to one call. Never raises: an unknown failure costs this call, not the child."""
+def answer(handlers: Handlers, call: Message) -> bytes:
+    """The reply to one call as it is sent.
+
+    Never raises: an unknown failure costs this call, not the child.
+    """
     logs.request_id.set(call.get("request_id"))
     try:
         result = handlers[call["op"]](call)
-        reply = {"id": call["id"], "result": result}
-        wire.encode(reply)
-        return reply
+        return wire.encode({"id": call["id"], "result": result})
     except Exception as error:
-        return {"id": call["id"], "error": _as_error(error)}
+        return wire.encode({"id": call["id"], "error": _as_error(error)})
 
 
 def _as_error(error: Exception) -> Message:

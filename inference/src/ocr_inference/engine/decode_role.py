@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ocr_inference.engine.cgroup import memory_limit
@@ -34,14 +34,22 @@ def start(config: Message, emit: Emit) -> Handlers:
     allowed = address_space(memory_limit())
     resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
 
-    from ocr_inference.pipeline.decode import Limits, crops, inspect, picture, preview, render
+    from ocr_inference.pipeline.decode import (
+        DocumentInfo,
+        Limits,
+        crops,
+        inspect,
+        picture,
+        preview,
+        render,
+    )
     from ocr_inference.pipeline.pdf_text import own_text
 
     limits = Limits(config["max_pages"], config["max_pixels"], config["max_side"])
 
-    def inspect_call(call: Message) -> Message:
+    def inspect_call(call: Message) -> DocumentInfo:
         allowed = replace(limits, max_pages=call["max_pages"] or limits.max_pages)
-        return asdict(inspect(Path(call["path"]), call["pages"], allowed, call["dpi"]))
+        return inspect(Path(call["path"]), call["pages"], allowed, call["dpi"])
 
     def render_call(call: Message) -> Message:
         image, dpi, rotation = render(Path(call["path"]), call["number"], call["dpi"], limits)
@@ -63,8 +71,7 @@ def start(config: Message, emit: Emit) -> Handlers:
     def own_text_call(call: Message) -> Message:
         path, number, dpi = Path(call["path"]), call["number"], call["dpi"]
         text, width, height, dpi, rotation = own_text(path, number, dpi, limits, call["trusted"])
-        found = None if text is None else asdict(text)
-        return {"text": found, "width": width, "height": height, "dpi": dpi, "rotation": rotation}
+        return {"text": text, "width": width, "height": height, "dpi": dpi, "rotation": rotation}
 
     def crops_call(call: Message) -> Message:
         found = crops(
@@ -76,7 +83,7 @@ def start(config: Message, emit: Emit) -> Handlers:
             Path(call["out"]),
             limits,
         )
-        return {"crops": [crop and asdict(crop) for crop in found]}
+        return {"crops": found}
 
     def picture_call(call: Message) -> Message:
         picture(Path(call["path"]), call["number"], Path(call["out"]), limits)

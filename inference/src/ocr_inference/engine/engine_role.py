@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,12 +21,12 @@ from ocr_inference.engine.base import (
     UnsupportedOption,
     VlmEngine,
 )
-from ocr_inference.engine.child import Emit, Handlers, RoleFailed
-from ocr_inference.engine.plan import BlockAnswer
+from ocr_inference.engine.child import Emit, Handler, Handlers, RoleFailed
+from ocr_inference.engine.plan import BlockAnswer, PagePlan
 from ocr_inference.engine.registry import make_engine, resolve_version
 from ocr_inference.engine.wire import Message
 from ocr_inference.errors import PublicError, writing
-from ocr_inference.pipeline.page import Image
+from ocr_inference.pipeline.page import Image, PageText
 
 log = logging.getLogger("ocr_inference.engine")
 
@@ -36,20 +34,20 @@ log = logging.getLogger("ocr_inference.engine")
 def start(config: Message, emit: Emit) -> Handlers:
     engine = _load(_config(config), emit)
 
-    def read(call: Message) -> Message:
-        return asdict(engine.read(_image(call), _options(call), call["timeout"]))
+    def read(call: Message) -> PageText:
+        return engine.read(_image(call), _options(call), call["timeout"])
 
     if config["backend"] == "native":
         return {"read": _explained(read)}
     vlm_engine = cast("VlmEngine", engine)
 
-    def plan(call: Message) -> Message:
+    def plan(call: Message) -> PagePlan:
         with writing(), Path(call["crops"]).open("r+b") as crops:
-            return asdict(vlm_engine.plan(_image(call), _options(call), crops))
+            return vlm_engine.plan(_image(call), _options(call), crops)
 
-    def finish(call: Message) -> Message:
+    def finish(call: Message) -> PageText:
         answers = [BlockAnswer(**answer) for answer in call["answers"]]
-        return asdict(vlm_engine.finish(_image(call), _options(call), call["state"], answers))
+        return vlm_engine.finish(_image(call), _options(call), call["state"], answers)
 
     return {"plan": _explained(plan), "finish": _explained(finish)}
 
@@ -125,10 +123,10 @@ def _options(call: Message) -> ReadOptions:
     )
 
 
-def _explained(handler: Callable[[Message], Message]) -> Callable[[Message], Message]:
+def _explained(handler: Handler) -> Handler:
     """With the engine's own errors as those that a client may see."""
 
-    def explained(call: Message) -> Message:
+    def explained(call: Message) -> Any:
         try:
             return handler(call)
         except UnsupportedOption as error:

@@ -16,13 +16,13 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image as Pillow
 
 from ocr_inference.engine import paddle_blocks
 from ocr_inference.engine.base import EngineConfig, EngineError, Phase, ReadOptions
 from ocr_inference.engine.paddleocr_vl import PaddleOcrVlEngine, TimedLayout, created_by
 from ocr_inference.engine.plan import BlockAnswer, PagePlan, VlmBlock, most_tokens, readable
 from ocr_inference.engine.warmup import page
+from ocr_inference.pipeline.bgr import to_pillow
 from ocr_inference.pipeline.page import Image, PageText
 
 _MARK = re.compile(r"answer (\d+)")
@@ -133,8 +133,7 @@ class _StandIn:
             return self._answers[self._asked - 1]
         offset = self._crops.tell()
         # As PaddleX's client sends it: not scaled, and in Pillow's default quality.
-        rgb = np.ascontiguousarray(item["image"][:, :, ::-1])
-        Pillow.fromarray(rgb).save(self._crops, "JPEG")
+        to_pillow(item["image"]).save(self._crops, "JPEG")
         self.blocks.append(
             VlmBlock(
                 offset=offset,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from ocr_inference.engine.base import Engine, EngineError, ReadOptions
+from ocr_inference.pipeline.bgr import from_pillow
 from ocr_inference.pipeline.page import Image
 
 _SIZE = (800, 240)
@@ -20,7 +20,7 @@ def page() -> Image:
     font = ImageFont.load_default(size=40)
     for row, line in enumerate(_LINES):
         draw.text((40, 25 + 70 * row), line, fill="black", font=font)
-    return np.ascontiguousarray(np.asarray(sheet)[:, :, ::-1])
+    return from_pillow(sheet)
 
 
 def warm(engine: Engine) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import socket
 import struct
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 Message = dict[str, Any]
@@ -28,10 +29,19 @@ class WireError(Exception):
 
 
 def encode(message: Message) -> bytes:
+    """Dataclasses become objects. Raises `ValueError` for NaN, `TypeError` for what is no JSON."""
     # `replace`: a lone surrogate from an engine would fail in every later encoder.
     # `allow_nan=False`: NaN is not JSON, and no client's parser would take the answer.
-    body = json.dumps(message, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    text = json.dumps(message, ensure_ascii=False, allow_nan=False, default=_fields)
+    body = text.encode("utf-8", "replace")
     return _LENGTH.pack(len(body)) + body
+
+
+def _fields(value: Any) -> Message:
+    # Not `asdict`, which copies a page word by word before anything is written.
+    if not is_dataclass(value):
+        raise TypeError(f"{type(value).__name__} is no message")
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _decode(body: bytes) -> Message:

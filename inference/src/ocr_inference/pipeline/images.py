@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from ocr_inference.errors import PublicError
+from ocr_inference.pipeline.bgr import from_pillow, to_pillow
 from ocr_inference.pipeline.limits import Limits, decode_failed, too_many_pixels
 from ocr_inference.pipeline.page import Image, Rendered
 
@@ -63,9 +64,7 @@ def render_frame(path: Path, kind: str, number: int, dpi: int, limits: Limits) -
         image.load()
         rotation = rotation or _rotation(image)  # after: a PNG may say it at its end
         ImageOps.exif_transpose(image, in_place=True)  # the other way always makes a copy
-        flat = _flatten(image)
-        pixels = np.ascontiguousarray(np.asarray(flat)[:, :, ::-1])
-        return Rendered(pixels, own or dpi, rotation)
+        return Rendered(from_pillow(_flatten(image)), own or dpi, rotation)
 
 
 def orientation_of(image: Pillow.Image) -> int:
@@ -76,7 +75,7 @@ def orientation_of(image: Pillow.Image) -> int:
 
 def as_jpeg(image: Image, side: int) -> bytes:
     """The image as a JPEG, made smaller where a side is longer than `side` pixels."""
-    picture = Pillow.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
+    picture = to_pillow(image)
     picture.thumbnail((side, side))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image as Pillow
 
+from ocr_inference.pipeline.bgr import to_pillow
 from ocr_inference.pipeline.images import opened, orientation_of
 from ocr_inference.pipeline.page import Image
 
@@ -40,7 +41,7 @@ def encode_picture(image: Image, out: Path | BinaryIO) -> None:
     """Write an image as what is small and sharp enough for it."""
     blue, green, red = (image[:, :, channel] for channel in range(3))
     grey = bool(np.array_equal(blue, green) and np.array_equal(green, red))
-    picture = Pillow.fromarray(np.ascontiguousarray(blue if grey else image[:, :, ::-1]))
+    picture = Pillow.fromarray(np.ascontiguousarray(blue)) if grey else to_pillow(image)
     colours = picture.getcolors(_FEW_COLOURS)
     if colours is None or (grey and len(colours) > _FEW_COLOURS // 2):
         picture.save(out, "JPEG", quality=_JPEG_QUALITY)

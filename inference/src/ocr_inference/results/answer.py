@@ -57,15 +57,26 @@ class Answer:
         return as_markdown(self.pages)
 
     def json(self) -> str:
-        return "".join(self.json_parts())
+        """The JSON answer in one piece. What is of the pages is kept for the next."""
+        return "".join(self._about_parts()) + self._of_pages
 
     def json_parts(self) -> Iterator[str]:
         """Put together they are the JSON answer; each is made when it is asked for."""
+        yield from self._about_parts()
+        yield from [self._of_pages] if "_of_pages" in vars(self) else self._page_parts()
+
+    @cached_property
+    def _of_pages(self) -> str:
+        return "".join(self._page_parts())
+
+    def _about_parts(self) -> Iterator[str]:
         about = self.about
         if self.images is not None and self.images.warnings:
             about = {**about, "warnings": [*about["warnings"], *self.images.warnings]}
         yield "{"
         yield from (f"{to_json(name)}:{to_json(value)}," for name, value in about.items())
+
+    def _page_parts(self) -> Iterator[str]:
         yield f'"text":{to_json(self.text)},'
         yield f'"markdown":{to_json(self.markdown)},'
         yield '"results":['
