@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from job_objects import MemoryObjects
 
+from ocr_inference.jobs import ledger as ledger_module
 from ocr_inference.jobs.keeper import Keeper
 from ocr_inference.jobs.lease import HEARTBEAT_S
 from ocr_inference.jobs.ledger import Held, Ledger
@@ -17,6 +20,19 @@ from ocr_inference.results.form import OcrForm
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+
+
+@pytest.fixture(params=[True, False], ids=["conditional", "last writer wins"])
+def objects(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MemoryObjects:
+    monkeypatch.setattr(ledger_module, "_SETTLE_S", 0.0)
+    return MemoryObjects(conditional=request.param)
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    path = tmp_path / "upload"
+    path.write_bytes(b"a document")
+    return path
 
 
 def new(job: str = "1", owner: str = "a", **changes: Any) -> JobRecord:

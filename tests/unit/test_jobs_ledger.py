@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from job_objects import MemoryObjects
@@ -28,23 +26,6 @@ from ocr_inference.workspace import Workspace
 RESULT = b'{"about":{"status":"success"},"pages":[]}'
 
 
-@pytest.fixture(params=[True, False], ids=["conditional", "last writer wins"])
-def objects(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MemoryObjects:
-    monkeypatch.setattr(ledger_module, "_SETTLE_S", 0.0)
-    return MemoryObjects(conditional=request.param)
-
-
-@pytest.fixture
-def document(tmp_path: Path) -> Path:
-    path = tmp_path / "upload"
-    path.write_bytes(b"a document")
-    return path
-
-
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(scenario)
-
-
 async def jobs_of_a(world: World, document: Path, count: int = 3) -> None:
     await world.keepers["a"].introduce()
     for number in range(count):
@@ -62,7 +43,7 @@ def test_the_jobs_of_a_replica_that_lives_stay_its_own(
         await world.pass_by(10 * STALE_S)
         assert world.hosts["b"].taken == world.hosts["c"].taken == []
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_the_jobs_of_a_dead_replica_are_taken_over_once_and_within_thirty_seconds(
@@ -84,7 +65,7 @@ def test_the_jobs_of_a_dead_replica_are_taken_over_once_and_within_thirty_second
             assert held is not None
             assert held.record.owner in ("b", "c")
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_replica_that_is_not_able_to_work_takes_nothing(
@@ -98,7 +79,7 @@ def test_a_replica_that_is_not_able_to_work_takes_nothing(
         await world.pass_by(60)
         assert world.hosts["b"].taken == []
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_jobs_of_another_model_are_left_to_its_replicas(
@@ -115,7 +96,7 @@ def test_jobs_of_another_model_are_left_to_its_replicas(
         await world.pass_by(HEARTBEAT_S)
         assert (world.hosts["b"].taken, world.hosts["c"].taken) == ([], ["1" * 32])
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING])
@@ -141,7 +122,7 @@ def test_jobs_whose_model_nobody_has_any_more_fail_after_their_time(
         assert "the model gone" in record.error.message
         assert record.expires_at is not None
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_jobs_that_were_given_away_are_taken_at_once(
@@ -158,7 +139,7 @@ def test_jobs_that_were_given_away_are_taken_at_once(
         await world.pass_by(HEARTBEAT_S)
         assert world.had() == mine
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_while_the_store_is_down_nobody_is_taken_for_dead(
@@ -177,7 +158,7 @@ def test_while_the_store_is_down_nobody_is_taken_for_dead(
         await world.pass_by(60)
         assert world.hosts["b"].taken == []
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_job_that_was_to_be_cancelled_is_not_begun_anew(
@@ -201,7 +182,7 @@ def test_a_job_that_was_to_be_cancelled_is_not_begun_anew(
         assert after.record.status is JobStatus.CANCELLED
         assert await world.ledger.active() == ([], set())
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_what_a_dead_replica_has_left_over_is_put_right(
@@ -216,7 +197,7 @@ def test_what_a_dead_replica_has_left_over_is_put_right(
         assert await world.ledger.active() == ([], set())
         assert world.hosts["b"].taken == []
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_one_of_two_claims_wins(document: Path) -> None:
@@ -229,7 +210,7 @@ def test_one_of_two_claims_wins(document: Path) -> None:
         with pytest.raises(Changed):  # nor can the one it was taken from
             await ledger.write(held.record.to(JobStatus.RUNNING), held.tag)
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_where_the_last_writer_wins_the_other_sees_it_before_it_works(
@@ -245,7 +226,7 @@ def test_where_the_last_writer_wins_the_other_sees_it_before_it_works(
         assert found is not None
         assert [claim.record.owner for claim in claims if claim] == [found.record.owner]
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_an_endpoint_that_ignores_conditions_is_found_out() -> None:
@@ -262,7 +243,7 @@ def test_an_endpoint_that_ignores_conditions_is_found_out() -> None:
             await Ledger(objects).introduce("a")
             assert objects.conditional is kept
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_the_first_result_stays(objects: MemoryObjects) -> None:
@@ -274,7 +255,7 @@ def test_the_first_result_stays(objects: MemoryObjects) -> None:
         assert result is not None
         assert result.about["status"] == "success"
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_job_expires_in_two_steps_and_leaves_nothing(
@@ -300,7 +281,7 @@ def test_a_job_expires_in_two_steps_and_leaves_nothing(
         await ledger.expire(NOW + DAY, DAY, 10)
         assert objects.kept == {}
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_deleted_job_leaves_nothing(objects: MemoryObjects, document: Path) -> None:
@@ -311,7 +292,7 @@ def test_a_deleted_job_leaves_nothing(objects: MemoryObjects, document: Path) ->
         await ledger.remove(ended.record)
         assert objects.kept == {}
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_key_stands_for_the_first_job(objects: MemoryObjects) -> None:
@@ -322,7 +303,7 @@ def test_a_key_stands_for_the_first_job(objects: MemoryObjects) -> None:
         assert made[0] == first
         assert await ledger.make_promise("jobs-keys/k", second) == made
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_names_of_objects_tell_nothing_of_a_client(objects: MemoryObjects, document: Path) -> None:
@@ -333,7 +314,7 @@ def test_names_of_objects_tell_nothing_of_a_client(objects: MemoryObjects, docum
         await ledger.make_promise(key, Promise("1", "content"))
         assert not [key for key in objects.kept if "client" in key or "the key" in key]
 
-    run(scenario())
+    asyncio.run(scenario())
     assert promise_key("ab", "c", "d") != promise_key("a", "bc", "d") != promise_key("a", "b", "cd")
 
 
@@ -345,7 +326,7 @@ def test_a_document_that_does_not_come_so_far_leaves_no_job(
             await Ledger(objects).create(new(), tmp_path / "missing")
         assert objects.kept == {}
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_local_document_is_kept_without_a_copy(tmp_path: Path, document: Path) -> None:
@@ -369,7 +350,7 @@ def test_a_local_document_is_kept_without_a_copy(tmp_path: Path, document: Path)
         assert objects.used_bytes == 0
         assert not await ledger.expire_oldest(utc_now(), DAY)
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_what_is_left_of_removed_jobs_does_not_stop_the_removal_of_others(
@@ -400,7 +381,7 @@ def test_what_is_left_of_removed_jobs_does_not_stop_the_removal_of_others(
         assert reads < 4 * 9
         assert len([key for key in await objects.list("jobs/") if key.endswith(".json")]) == 3
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_document_is_fetched_once_for_all_who_look_at_it(
@@ -441,4 +422,4 @@ def test_a_document_is_fetched_once_for_all_who_look_at_it(
             assert path is None
         workspace.close()
 
-    run(scenario())
+    asyncio.run(scenario())

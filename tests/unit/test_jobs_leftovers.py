@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from job_objects import MemoryObjects
 from job_world import DAY, NOW, World, new
 
-from ocr_inference.jobs import ledger as ledger_module
 from ocr_inference.jobs.keeper import UNRECORDED_S
 from ocr_inference.jobs.keys import ACTIVE, REPLICAS, cancel_key, promise_key
 from ocr_inference.jobs.ledger import Ledger, NewerRecord, Promise
@@ -20,23 +18,6 @@ from ocr_inference.sinks.base import StoreFailed
 
 KEY = promise_key("the client", "model", "key")
 JOB = "1" * 32
-
-
-@pytest.fixture(params=[True, False], ids=["conditional", "last writer wins"])
-def objects(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MemoryObjects:
-    monkeypatch.setattr(ledger_module, "_SETTLE_S", 0.0)
-    return MemoryObjects(conditional=request.param)
-
-
-@pytest.fixture
-def document(tmp_path: Path) -> Path:
-    path = tmp_path / "upload"
-    path.write_bytes(b"a document")
-    return path
-
-
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(scenario)
 
 
 def of_jobs(objects: MemoryObjects) -> set[str]:
@@ -64,7 +45,7 @@ def test_a_new_record_that_was_sent_twice_is_our_own(document: Path) -> None:
         assert await ledger.read(JOB) == held
         await ledger.write(held.record.to(JobStatus.RUNNING), held.tag)
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("end", ["/input", "/job.json"])
@@ -93,7 +74,7 @@ def test_a_document_whose_server_was_killed_before_its_record_is_removed_after_m
         assert of_jobs(objects) == set()
         assert world.had() == []
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_what_comes_late_of_a_document_that_was_given_up_is_removed(
@@ -112,7 +93,7 @@ def test_what_comes_late_of_a_document_that_was_given_up_is_removed(
         await world.pass_by(UNRECORDED_S + 60)
         assert of_jobs(objects) == set()
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_document_that_takes_long_to_send_is_left_to_its_replica(
@@ -140,7 +121,7 @@ def test_a_document_that_takes_long_to_send_is_left_to_its_replica(
         assert len(of_jobs(objects)) == 3
         assert world.hosts["b"].taken == []
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_wish_to_cancel_that_came_too_late_is_removed(
@@ -154,7 +135,7 @@ def test_a_wish_to_cancel_that_came_too_late_is_removed(
         await world.pass_by(5)
         assert cancel_key(JOB) not in objects.kept
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 async def ended(ledger: Ledger, document: Path, job: str) -> JobRecord:
@@ -180,7 +161,7 @@ def test_a_job_that_ends_takes_no_key_from_a_newer_one(
         assert found is not None
         assert found[0] == newer
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_one_of_two_that_find_a_key_of_a_job_that_is_gone_gets_it(
@@ -193,7 +174,7 @@ def test_one_of_two_that_find_a_key_of_a_job_that_is_gone_gets_it(
         assert (await ledger.make_promise(KEY, first, tag))[0] == first
         assert (await ledger.make_promise(KEY, second, tag))[0] == first
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def newer(objects: MemoryObjects, job: str = JOB) -> None:
@@ -219,7 +200,7 @@ def test_a_job_of_a_newer_version_is_left_to_its_replicas(
         with pytest.raises(NewerRecord):
             await world.ledger.read(JOB)
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_jobs_of_a_newer_version_do_not_stop_the_removal_of_others(
@@ -240,7 +221,7 @@ def test_jobs_of_a_newer_version_do_not_stop_the_removal_of_others(
             await ledger.expire(NOW + DAY, DAY, 1)
         assert of_jobs(objects) == set()
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def test_what_a_newer_version_says_beside_a_record_is_kept(
@@ -256,4 +237,4 @@ def test_what_a_newer_version_says_beside_a_record_is_kept(
         assert await ledger.claim(held, "b") is not None
         assert b'"priority":7' in objects.kept[f"jobs/{JOB}/job.json"][0]
 
-    run(scenario())
+    asyncio.run(scenario())
