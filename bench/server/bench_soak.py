@@ -21,7 +21,7 @@ import httpx
 import psutil
 import pytest
 from bench.server.apart import probed
-from bench.server.load import Post, closed_loop, form, percentile
+from bench.server.load import PATIENCE_S, Post, closed_loop, form, percentile
 from bench.server.machine import settle, two_cores
 from bench.server.report import at_most, finish, show, sized
 from mutations import mutated, valid_documents
@@ -57,7 +57,9 @@ def test_soak(tmp_path: Path) -> None:
             _meanwhile(lambda ended: _jobs(server.url, ended)) as jobs,
             _meanwhile(lambda ended: _leavers(server.port, ended)) as leavers,
         ):
-            load = closed_loop(server.url, _posts(time.monotonic() + SECONDS), CLIENTS)
+            # The posts end; the loop's own end would cut off who still waits.
+            posts = _posts(time.monotonic() + SECONDS)
+            load = closed_loop(server.url, posts, CLIENTS, SECONDS + PATIENCE_S)
         settle(server.pid)
         server.wait_for(lambda: server.metric("ocr_queue_pages") == 0)
         after, left = descriptors(server.pid), server.left_behind
