@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from ocr_inference.app import create_app
+from ocr_inference.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "http-api.md").read_text("utf-8")
@@ -26,7 +27,7 @@ LIMITS = re.compile(
 
 @pytest.fixture(scope="module")
 def api() -> dict[str, Any]:
-    services = SimpleNamespace(version="0")
+    services = SimpleNamespace(settings=Settings())
     return create_app(cast("Any", services)).openapi()
 
 

@@ -18,7 +18,7 @@ from uvicorn.server import Server
 
 from ocr_inference import lifecycle, scripted_http
 from ocr_inference.api.envelope import BodyLimits, Envelope
-from ocr_inference.app import create_app
+from ocr_inference.app import create_app, create_metrics_app
 from ocr_inference.auth import KeyRing
 from ocr_inference.engine.host import running_pids
 from ocr_inference.folders import Folders
@@ -75,7 +75,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 class _Server(Server):
     """uvicorn without its signal handlers, telling when it listens."""
 
-    def __init__(self, config: Config, on_listening: Callable[[], None]) -> None:
+    def __init__(self, config: Config, on_listening: Callable[[], None] = lambda: None) -> None:
         super().__init__(config)
         self._on_listening = on_listening
 
@@ -106,7 +106,8 @@ async def _serve(settings: Settings, start: Start, hang_after: float | None) -> 
     services = _services(settings, parts)
     app = create_app(services)
     later: list[asyncio.Future[object]] = []
-    server = _Server(_config(services, app), lambda: later.extend(_listening(parts, services, app)))
+    config = _config(services, app, settings.port)
+    server = _Server(config, lambda: later.extend(_listening(parts, services, app)))
     loop = asyncio.get_running_loop()
     lifecycle.handle_signals(
         was_ready=lambda: services.engine.was_ready,
@@ -121,6 +122,9 @@ async def _serve(settings: Settings, start: Start, hang_after: float | None) -> 
         asyncio.create_task(services.jobs.run(), name="keeper of jobs"),
         asyncio.create_task(lifecycle.reap_orphans(running_pids), name="reaper"),
     ]
+    if settings.metrics_port:
+        config = _config(services, create_metrics_app(services), settings.metrics_port)
+        tasks.append(asyncio.create_task(_Server(config).serve(), name="server of metrics"))
     for task in tasks:
         task.add_done_callback(lambda done: _broken(done, server))
     await server.serve()
@@ -190,13 +194,13 @@ def _upload_space(settings: Settings, admission: Admission) -> UploadSpace:
     return UploadSpace(budget, admission.retry_after)
 
 
-def _config(services: Services, app: FastAPI) -> Config:
+def _config(services: Services, app: FastAPI, port: int) -> Config:
     settings = services.settings
     limits = BodyLimits(settings.max_upload_bytes, settings.upload_timeout_s)
     return Config(
         Envelope(app, limits, services.lifecycle, services.metrics),
         host=settings.host,
-        port=settings.port,
+        port=port,
         http=limited_protocol(settings.header_timeout_s, connection_limit()),
         ws="none",
         lifespan="off",
@@ -221,11 +225,11 @@ def _listening(
     services.sink.prepare()
     services.output.prepare()
     parts.begin()
-    return [
-        asyncio.ensure_future(parts.decoder.start()),
+    later: list[asyncio.Future[object]] = [asyncio.ensure_future(parts.decoder.start())]
+    if app.openapi_url:
         # Takes a while, and on the loop the first visitor of /docs would hold up the probes.
-        asyncio.ensure_future(asyncio.to_thread(app.openapi)),
-    ]
+        later.append(asyncio.ensure_future(asyncio.to_thread(app.openapi)))
+    return later
 
 
 def _drainer(services: Services, server: Server) -> Callable[[bool], None]:

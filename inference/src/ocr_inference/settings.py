@@ -34,6 +34,8 @@ class Settings(BaseSettings):
 
     host: str = "0.0.0.0"  # noqa: S104 - a container's server is meant to be reached
     port: int = Field(8081, ge=0, le=65535)
+    metrics_port: int = Field(0, ge=0, le=65535)
+    pages_enabled: bool = True
 
     model: str = "pp-ocr"
     model_version: str = ""

@@ -17,7 +17,7 @@ def health(services: Services) -> Health:
         s3_storage=_s3(services),
         output_dir=str(services.settings.output_dir or ""),
         temp_dir=str(services.settings.temp_dir),
-        docs="/docs",
+        docs="/docs" if services.settings.pages_enabled else "",
         version=VERSION,
         engine=services.record.model,
         model=services.model_name,
