@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bench.server.report import at_least, finish, sized
 from ocr_server import running_server
-from openapi_fuzz import fuzz
+from openapi_fuzz import fuzz, never_successful
 
 pytestmark = pytest.mark.timeout(7200)
 
@@ -26,6 +26,7 @@ def test_ten_thousand_requests_and_no_undocumented_answer(tmp_path: Path) -> Non
             seeds.append(seed)
             if asked >= REQUESTS:
                 break
+        assert never_successful(server, paths) == set()
         assert "unexpected error" not in server.log and "Traceback" not in server.log
     measured = {
         "paths": len(paths),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ocr_server import running_server
-from openapi_fuzz import fuzz
+from openapi_fuzz import fuzz, never_successful
 
 LEAST_REQUESTS = 1000
 
@@ -24,5 +24,7 @@ def test_every_answer_is_documented(tmp_path: Path) -> None:
         asked = fuzz(server, tmp_path, examples=25, seed=1, timeout=600)
         print(f"{len(paths)} paths, {asked} requests")
         assert asked >= LEAST_REQUESTS
+        # Or the answers that are checked are refusals alone.
+        assert never_successful(server, paths) == set()
         assert "unexpected error" not in server.log and "Traceback" not in server.log
         assert server.process.poll() is None

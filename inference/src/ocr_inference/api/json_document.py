@@ -28,6 +28,13 @@ from ocr_inference.sources.json_body import receive_json
 _BYTES_PER_CHARACTER = 3 / 4
 """Base64."""
 
+EXAMPLE_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAEgAAAAkAQAAAAACoEHLAAAAh0lEQVR42rWQwQnCUBBE3w4iYhA8iUdLsIIQBP"
+    "v4lcg3NpJSvtqIR88BxYNmPSQfUoDO6bEwM8uYM0j8mj4zajcwb1mUO85JPIvumgzEnSM3AgK9iYBIXAbv0l6E"
+    "UV6TyWHSU+35doiZLCGgogHE1qejr/qOdXfyDQExf6isAFGsbB8B+9saXxwtIFNFhPYdAAAAAElFTkSuQmCC"
+)
+"""In base64: a picture of the word OCR, for the requests that /docs shows and can send."""
+
 Pictures = Sequence[tuple[Page, Sequence[ImageBlock]]]
 """The blocks of pages that are to be cut out."""
 
@@ -98,9 +105,9 @@ async def answer_json_document(
         return await unless_gone(request, answer())
 
 
-def body_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The request body as OpenAPI shows it; the server parses it itself, to keep the document out
-    of memory."""
+def body_schema(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    """The request body as OpenAPI shows it, with an `example` that works; the server parses it
+    itself, to keep the document out of memory."""
     schema = model.model_json_schema()
     parts = schema.pop("$defs", {})
 
@@ -113,7 +120,7 @@ def body_schema(model: type[BaseModel]) -> dict[str, Any]:
             return whole(parts[part["$ref"].rpartition("/")[2]])
         return {name: whole(value) for name, value in part.items()}
 
-    content = {"application/json": {"schema": whole(schema)}}
+    content = {"application/json": {"schema": whole(schema), "example": example}}
     return {"requestBody": {"required": True, "content": content}}
 
 

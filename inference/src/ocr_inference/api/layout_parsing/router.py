@@ -10,7 +10,13 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
 from ocr_inference import logs
-from ocr_inference.api.json_document import Pictures, Wanted, answer_json_document, body_schema
+from ocr_inference.api.json_document import (
+    EXAMPLE_PNG,
+    Pictures,
+    Wanted,
+    answer_json_document,
+    body_schema,
+)
 from ocr_inference.api.layout_parsing.answer import answer
 from ocr_inference.api.layout_parsing.schema import (
     LayoutParsingAnswer,
@@ -62,7 +68,7 @@ router = APIRouter(tags=["clients of others"], route_class=_PaddleRoute)
     summary="Read a document for a client of PaddleX",
     response_model=LayoutParsingAnswer,
     responses={status: {"model": LayoutParsingProblem} for status in ERROR_STATUSES},
-    openapi_extra=body_schema(LayoutParsingRequest),
+    openapi_extra=body_schema(LayoutParsingRequest, {"file": EXAMPLE_PNG, "fileType": 1}),
     dependencies=[Depends(bearer)],
 )
 async def layout_parsing(

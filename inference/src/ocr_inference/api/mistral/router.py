@@ -7,7 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from ocr_inference.api.json_document import Pictures, Wanted, answer_json_document, body_schema
+from ocr_inference.api.json_document import (
+    EXAMPLE_PNG,
+    Pictures,
+    Wanted,
+    answer_json_document,
+    body_schema,
+)
 from ocr_inference.api.mistral.answer import answer, listed
 from ocr_inference.api.mistral.schema import OcrRequest, OcrResponse, parse
 from ocr_inference.api.problem import Problem
@@ -18,13 +24,18 @@ from ocr_inference.services import Services, services_of
 
 router = APIRouter(tags=["clients of others"])
 
+_EXAMPLE = {
+    "model": "any",
+    "document": {"type": "image_url", "image_url": f"data:image/png;base64,{EXAMPLE_PNG}"},
+}
+
 
 @router.post(
     "/v1/ocr",
     summary="Read a document for a client of Mistral",
     response_model=OcrResponse,
     responses={status: {"model": Problem} for status in ERROR_STATUSES},
-    openapi_extra=body_schema(OcrRequest),
+    openapi_extra=body_schema(OcrRequest, _EXAMPLE),
     dependencies=[Depends(bearer)],
 )
 async def ocr(request: Request, services: Annotated[Services, Depends(services_of)]) -> Response:
