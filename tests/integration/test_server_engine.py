@@ -24,6 +24,8 @@ from ocr_inference.startup import StartRecord
 
 CRASHED = 'ocr_worker_restarts_total{reason="crashed",worker="engine"}'
 HUNG = 'ocr_worker_restarts_total{reason="hung",worker="engine"}'
+RENDERED = 'ocr_page_duration_seconds_count{engine="scripted",stage="render"}'
+READ = 'ocr_page_duration_seconds_count{engine="scripted",stage="read"}'
 OUTGROWN = 'ocr_worker_restarts_total{reason="memory",worker="engine"}'
 
 
@@ -98,11 +100,21 @@ def test_the_pages_of_a_client_that_left_are_not_read(server: OcrServer) -> None
     assert server.read(picture()).status_code == 200
 
 
-def test_a_deadline_stops_the_request(server: OcrServer) -> None:
-    late = server.read(pdf(5), data={"timeout_s": "1"})
-    assert refusal(late) == (504, "deadline_exceeded")
-    assert server.metric("ocr_queue_pages") == 0
-    assert server.read(picture()).status_code == 200
+def test_a_deadline_stops_the_work(tmp_path: Path) -> None:
+    # It comes while the second page is being read, however slow the machine is.
+    script = {"page_seconds": 0.5, "pages": [{}, {"seconds": 6}]}
+    with running_server(tmp_path, script, ocr_engine_workers=1) as server:
+        late = server.read(pdf(5), data={"timeout_s": "3"})
+        given = server.pages_given()
+        assert refusal(late) == (504, "deadline_exceeded")
+        assert server.metric('ocr_cancelled_total{cause="deadline"}') == 1
+        assert server.metric("ocr_queue_pages") == 0
+        server.wait_for(lambda: server.metric("ocr_inflight_pages") == 0)
+        time.sleep(1.5)  # enough for the other pages
+        assert server.pages_given() == given <= 2
+        server.wait_ready()
+        assert server.read(picture()).status_code == 200
+        assert server.pages_given() == given + 1
 
 
 def test_a_full_queue_refuses_with_the_time_it_needs(
@@ -124,6 +136,16 @@ def test_a_single_page_does_not_wait_for_a_whole_document(
     assert server.read(picture()).status_code == 200
     assert not long.done()
     assert long.result().status_code == 200
+
+
+def test_the_next_page_is_rendered_while_one_is_read(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    script = {"page_seconds": 30}
+    with running_server(tmp_path, script, ocr_engine_workers=1) as server:
+        begin(server, pool, pdf(3))
+        server.wait_for(lambda: server.metric(RENDERED) == 2, 20)
+        assert (server.metric("ocr_inflight_pages"), server.metric(READ)) == (1, 0)
 
 
 def test_a_hanging_engine_is_replaced_and_the_others_go_on(

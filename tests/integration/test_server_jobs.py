@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -37,12 +36,6 @@ def finished(server: OcrServer, job: str) -> dict[str, Any]:
         assert answer.status_code == 200, answer.text
         if answer.json()["finished_at"]:
             return dict(answer.json())
-
-
-def pages_read(server: OcrServer) -> int:
-    """How many pages the engine was given, by its own count."""
-    counts = [json.loads(path.read_text()) for path in (server.home / "cache").glob("scripted-*")]
-    return sum(count.get("pages", 0) for count in counts)
 
 
 def test_a_job_from_its_upload_to_its_end(server: OcrServer) -> None:
@@ -123,7 +116,7 @@ def test_pages_arrive_as_they_are_read_and_once(server: OcrServer) -> None:
 
 
 def test_cancelling_stops_the_work(server: OcrServer) -> None:
-    before = pages_read(server)
+    before = server.pages_given()
     job = server.submitted(pdf(100))
     server.wait_for(lambda: server.get(job).json()["pages_done"] >= 2)
     assert server.get("/health").json()["queue"] == {"pages": 0, "max_pages": 512, "jobs": 1}
@@ -131,9 +124,9 @@ def test_cancelling_stops_the_work(server: OcrServer) -> None:
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     assert server.get("/health").json()["queue"]["jobs"] == 0
     time.sleep(0.3)  # what the engine had begun
-    stopped = pages_read(server)
+    stopped = server.pages_given()
     time.sleep(0.7)
-    assert pages_read(server) == stopped
+    assert server.pages_given() == stopped
     assert stopped - before < 20
     assert refusal(server.get(f"{job}/result")) == (409, "job_cancelled")
     assert server.metric('ocr_cancelled_total{cause="job_deleted"}') >= 1

@@ -81,6 +81,11 @@ class OcrServer:
                 return float(entry.rpartition(" ")[2])
         return 0.0
 
+    def pages_given(self) -> int:
+        """How many pages the scripted engine was given, by its own count."""
+        counted = (json.loads(path.read_text()) for path in self.home.glob("cache/scripted-*.json"))
+        return sum(count.get("pages", 0) for count in counted)
+
     def wait_ready(self) -> None:
         self.wait_for(lambda: self.get("/readyz").status_code == 200)
 
