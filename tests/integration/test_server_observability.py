@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ocr_server import OcrServer, pdf, picture, running_server
+from ocr_server import OcrServer, pdf, picture, refusal, running_server
 
 MARK = "zebra"
 KEY = f"{MARK}-key"
@@ -131,7 +131,8 @@ def test_the_model_the_limits_and_the_version_are_told(server: OcrServer) -> Non
     assert {"application/pdf", "image/png", "image/webp"} <= set(model["inputs"])
     assert {"json", "text", "markdown"} <= set(model["outputs"])
     assert server.get("/v1/models/scripted", headers=AUTH).json() == model
-    assert server.get(f"/v1/models/{MARK}", headers=AUTH).status_code == 404
+    other = server.get(f"/v1/models/{MARK}", headers=AUTH)
+    assert refusal(other) == (404, "model_not_found")
     assert server.get("/version").json() == {"version": server.get("/health").json()["version"]}
 
 

@@ -247,6 +247,29 @@ def test_who_cancels_elsewhere_with_a_write_that_was_sent_twice_is_told_that_it_
     play(scenario)
 
 
+def test_a_job_that_was_read_before_it_was_cancelled_goes_on_to_its_end(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        async def torn(*_arguments: Any) -> None:
+            stage.objects.down = True  # its end cannot be written yet
+            raise PublicError(422, "decode_failed", "The page is torn.")
+
+        monkeypatch.setattr(Reader, "read", torn)
+        job = await stage.submit()
+        live = stage.jobs.live(job.id)
+        assert live is not None
+        await stage.until(lambda: live.work is not None and live.work.done())
+        with pytest.raises(PublicError) as refused:
+            await stage.jobs.cancel(job.id, "x")
+        assert (refused.value.status, refused.value.code) == (409, "job_not_cancellable")
+        stage.objects.down = False
+        await live.ended.wait()
+        assert live.record.status is JobStatus.FAILED
+
+    play(scenario)
+
+
 def test_repeats_of_a_request_whose_job_is_gone_get_one_new_job(
     play: Callable[..., None],
 ) -> None:
