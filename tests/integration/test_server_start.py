@@ -248,3 +248,25 @@ def running(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+def test_a_start_is_told_in_lines_that_a_person_can_follow(tmp_path: Path) -> None:
+    no_keys = tmp_path / "keys"
+    no_keys.mkdir()
+    settings = {"ocr_auth_mode": "Token", "ocr_keys_dir": no_keys}
+    with running_server(tmp_path, ready=False, **settings) as server:
+        server.wait_for(lambda: "engine ready" in server.log)
+        lines = {line["message"]: line for line in server.log_lines}
+    listening = lines[f"listening on {server.url}"]
+    assert (listening["model"], listening["auth"]) == ("scripted", "Token")
+    assert lines["engine ready"]["pid"] == lines["phase"]["pid"]
+    assert any(line["level"] == "warning" and "401" in line["message"] for line in lines.values())
+
+
+def test_a_model_that_is_unknown_is_one_sentence_for_each_try(tmp_path: Path) -> None:
+    with running_server(tmp_path, ocr_model="tesserakt", ready=False) as server:
+        server.wait_for(lambda: server.log.count("load failed") >= 2)
+        assert "Traceback" not in server.log and '"exception"' not in server.log
+    sentence = "load failed: Unknown model 'tesserakt'; known are "
+    failed = [line for line in server.log_lines if line["message"].startswith("load failed")]
+    assert all(line["message"].startswith(sentence) for line in failed)

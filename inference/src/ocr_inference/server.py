@@ -84,7 +84,11 @@ class _Server(Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            log.critical("%s:%d cannot be listened on", self.config.host, self.config.port)
+            raise
         self._on_listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -201,7 +205,9 @@ def _config(services: Services, app: FastAPI, port: int) -> Config:
         Envelope(app, limits, services.lifecycle, services.metrics),
         host=settings.host,
         port=port,
-        http=limited_protocol(settings.header_timeout_s, connection_limit()),
+        http=limited_protocol(
+            settings.header_timeout_s, connection_limit(), services.metrics.connections_refused
+        ),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -217,6 +223,7 @@ def _listening(
 ) -> list[asyncio.Future[object]]:
     """The process answers from now on; what was not needed for that is begun."""
     services.record.answering(time.monotonic())
+    _tell(services)
     # What was imported stays: the collector need not look at it again.
     gc.freeze()
     gc.enable()
@@ -230,6 +237,15 @@ def _listening(
         # Takes a while, and on the loop the first visitor of /docs would hold up the probes.
         later.append(asyncio.ensure_future(asyncio.to_thread(app.openapi)))
     return later
+
+
+def _tell(services: Services) -> None:
+    """What a person who starts it wants to see."""
+    settings = services.settings
+    about = {"model": settings.model, "device": settings.device, "auth": settings.auth_mode}
+    log.info("listening on http://%s:%d", settings.host, settings.port, extra=about)
+    for warning in services.warnings():
+        log.warning(warning.message, extra={"code": warning.code})
 
 
 def _drainer(services: Services, server: Server) -> Callable[[bool], None]:

@@ -117,4 +117,7 @@ def _take_signals() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # By its name: roles raise the errors of that module, and `__main__` has others.
+    from ocr_inference.engine import child
+
+    child.main()

@@ -74,7 +74,8 @@ def _load(config: EngineConfig, emit: Emit) -> Engine:
             _run(phase, emit)
         facts = engine.facts()
     except Exception as error:
-        log.exception("load failed")
+        if not isinstance(error, EngineError):
+            log.exception("load failed")
         emit({"event": "failed", "message": where + _sentence(error), "at": time.monotonic()})
         raise RoleFailed from error
     emit(

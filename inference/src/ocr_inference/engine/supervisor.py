@@ -260,7 +260,8 @@ class EngineSupervisor:
                 self._record.planned(event["names"], event["version"])
             case "phase":
                 self._record.phase(event["name"], event["state"], event["at"])
-                log.info("phase", extra={"phase": event["name"], "state": event["state"]})
+                told = {"pid": self._child.pid, "phase": event["name"], "state": event["state"]}
+                log.info("phase", extra=told)
             case "failed":
                 self._fail(event["message"], event["at"])
             case "ready":
@@ -275,7 +276,7 @@ class EngineSupervisor:
         self.was_ready = True
         self._lost_in_call, self._replacement_failed = None, False
         self._ready.set()
-        log.info("engine ready", extra={"seconds": round(took, 3)})
+        log.info("engine ready", extra={"pid": self._child.pid, "seconds": round(took, 3)})
 
     def _fail(self, sentence: str, at: float) -> None:
         self._record.failed(sentence, at)
