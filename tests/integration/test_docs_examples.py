@@ -107,6 +107,32 @@ def test_an_example_that_makes_a_file_makes_it(
     assert body.startswith(magic), body[:500]
 
 
+def test_the_answer_that_is_shown_is_that_of_the_example_page(tmp_path: Path) -> None:
+    _, _, shown = examples()[0]
+    with running_server(tmp_path, ocr_model="pp-ocr") as server:
+        answer = server.read(LETTER.read_bytes()).json()
+    assert list(_differences(json.loads(shown), answer, "")) == []
+
+
+def _differences(shown: Any, answer: Any, where: str) -> Iterator[str]:
+    """Where the page's answer is another; times are as they happen, and `…` leaves out the rest."""
+    if isinstance(shown, dict):
+        for name, value in shown.items():
+            if not name.endswith("_ms"):
+                yield from _differences(value, answer[name], f"{where}.{name}")
+    elif isinstance(shown, list):
+        for number, value in enumerate(shown):
+            yield from _differences(value, answer[number], f"{where}[{number}]")
+    elif isinstance(shown, str) and shown.endswith("…"):
+        if where != ".id" and not answer.startswith(shown.removesuffix("…")):
+            yield where
+    elif isinstance(shown, float):
+        if answer != pytest.approx(shown, abs=2 if shown > 1 else 0.02):
+            yield where
+    elif shown != answer:
+        yield where
+
+
 def _missing(shown: Any, answer: Any, where: str) -> Iterator[str]:
     """The keys of the page's answer that the server's does not have."""
     if isinstance(shown, dict):
