@@ -16,6 +16,8 @@ import pytest
 from ocr_server import OcrServer, picture, running_server
 from processes import kept_waiting, memory
 
+from ocr_inference.http_protocol import MAX_HEADER_BYTES
+
 HALF_A_HEADER = b"POST /ocr HTTP/1.1\r\nHost: x\r\nContent-Le"
 
 
@@ -25,6 +27,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OcrServer]:
         tmp_path_factory.mktemp("server"), {"page_seconds": 2}, ocr_header_timeout_s=1
     ) as server:
         yield server
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (HALF_A_HEADER, 408),
+        (b"GET / HTTP/1.1\r\nX-A: " + b"a" * 2 * MAX_HEADER_BYTES, 431),
+        (b"no HTTP\r\n\r\n", 400),
+    ],
+    ids=["408", "431", "400"],
+)
+def test_a_refused_connection_is_counted(server: OcrServer, sent: bytes, status: int) -> None:
+    line = f'ocr_connections_refused_total{{status="{status}"}}'
+    before = server.metric(line)
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        with contextlib.suppress(ConnectionError):  # it may be refused before all is sent
+            connection.sendall(sent)
+        server.wait_for(lambda: server.metric(line) > before)
 
 
 def upload(document: bytes) -> bytes:
@@ -114,10 +134,12 @@ def test_more_connections_than_descriptors_end_the_longest_idle_ones(tmp_path: P
         running_server(tmp_path, prefix=few) as server,
         held(server, HALF_A_HEADER, *[b""] * 300) as connections,
     ):
-        assert connections[0].recv(100).startswith(b"HTTP/1.1 503 ")
+        refused = connections[0].recv(200)
+        assert refused.startswith(b"HTTP/1.1 503 ") and b"\r\nretry-after: 1\r\n" in refused
         assert connections[1].recv(100).startswith(b"HTTP/1.1 503 ")
         assert seconds_of_a_good_request(server) < 1
         connections[-1].settimeout(0)
         with pytest.raises(BlockingIOError):
             connections[-1].recv(1)
+        assert server.metric('ocr_connections_refused_total{status="503"}') >= 2
         assert "Too many open files" not in server.log

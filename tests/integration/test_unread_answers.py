@@ -16,6 +16,7 @@ import uvicorn
 from ocr_server import free_port
 
 from ocr_inference.http_protocol import limited_protocol
+from ocr_inference.metrics import Metrics
 
 PIECE = bytes(64 * 1024)
 WRITE_TIMEOUT_S = 0.5
@@ -44,7 +45,9 @@ def serving() -> Iterator[Endless]:
     config = uvicorn.Config(
         app,
         port=app.port,
-        http=limited_protocol(10, 100, write_timeout=WRITE_TIMEOUT_S),
+        http=limited_protocol(
+            10, 100, Metrics("1", "none").connections_refused, write_timeout=WRITE_TIMEOUT_S
+        ),
         loop="uvloop",
         ws="none",
         lifespan="off",

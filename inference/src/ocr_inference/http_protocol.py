@@ -15,6 +15,7 @@ import struct
 import termios
 from collections import OrderedDict
 
+from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -31,6 +32,9 @@ _HIGH_WATER = 64 * 1024
 MAX_CONNECTIONS = 4096
 """At 5 KiB each while they wait."""
 
+_RETRY_AFTER_S = 1
+"""A connection that brings its request at once is taken."""
+
 _OTHER_DESCRIPTORS = 256
 """Kept for files, children and the bucket."""
 
@@ -44,6 +48,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     most: int
     """Connections at a time."""
+
+    refused: Counter
+    """By status. These are no requests, and have no line in the log."""
 
     without_request: OrderedDict[LimitedProtocol, None]
     """Connections that no request is in flight on, those that have waited longest first."""
@@ -132,11 +139,17 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._answering:
             self.transport.abort()
             return
-        self.transport.write(
-            STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n"
-        )
+        self.refused.labels(str(status)).inc()
+        headers = b"content-length: 0\r\nconnection: close\r\n"
+        if status == 503:
+            headers += b"retry-after: %d\r\n" % _RETRY_AFTER_S
+        self.transport.write(STATUS_LINE[status] + headers + b"\r\n")
         self.transport.close()
         self.loop.call_soon(self._watch_writing)
+
+    def send_400_response(self, msg: str) -> None:
+        self.refused.labels("400").inc()
+        super().send_400_response(msg)
 
     def _watch_writing(self) -> None:
         """Until the buffer is empty. A closed transport has to empty it, too."""
@@ -172,13 +185,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def limited_protocol(
-    header_timeout: float, most: int, write_timeout: float = WRITE_TIMEOUT_S
+    header_timeout: float, most: int, refused: Counter, write_timeout: float = WRITE_TIMEOUT_S
 ) -> type[LimitedProtocol]:
     """The class for `uvicorn.Config`, which makes the instances itself."""
     shared = {
         "header_timeout": header_timeout,
         "write_timeout": write_timeout,
         "most": most,
+        "refused": refused,
         "without_request": OrderedDict(),
     }
     return type("Protocol", (LimitedProtocol,), shared)

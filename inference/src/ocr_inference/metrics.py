@@ -43,6 +43,9 @@ class Metrics:
             "ocr_request_duration_seconds", "From the first header to the last byte.", "route"
         )
         self.rejected = counter("ocr_rejected", "Requests refused, by error code.", "reason")
+        self.connections_refused = counter(
+            "ocr_connections_refused", "Connections ended for what is no request.", "status"
+        )
         self.cancelled = counter("ocr_cancelled", "Requests whose work was stopped.", "cause")
         self._pages = counter("ocr_pages", "Pages answered.", "engine", "status")
         self.client_requests = counter(
