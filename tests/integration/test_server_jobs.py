@@ -185,7 +185,9 @@ def test_a_request_that_is_repeated_gets_its_job(server: OcrServer) -> None:
     assert server.submitted(document, headers=key) == job
     server.http.delete(job)
     assert server.submitted(document, headers=key) != job
-    assert refusal(server.submit(pdf(1), headers={"Idempotency-Key": "x" * 256}))[0] == 422
+    too_long = {"Idempotency-Key": "x" * 256}
+    assert refusal(server.submit(pdf(1), headers=too_long)) == (422, "invalid_field")
+    assert refusal(server.read(pdf(1), headers=too_long)) == (422, "invalid_field")
 
 
 def test_a_document_that_cannot_be_read_is_refused_at_once(server: OcrServer) -> None:

@@ -25,7 +25,8 @@ IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "A request for a job that is repeated with it gets the same job.",
+    "description": "A request for a job that is repeated with it gets the same job. Of no effect "
+    "on `POST /ocr` unless `Prefer: respond-async` asks for one.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 

@@ -58,7 +58,7 @@ async def _submit(request: Request, services: Services) -> JobRecord:
     began = time.monotonic()
     client = client_of(request, services)
     services.check_can_work()
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
     coming = announced(request, services)
     services.jobs.check_room(client, coming)
     services.rates.admit(client)
@@ -98,7 +98,8 @@ async def _submit(request: Request, services: Services) -> JobRecord:
         )
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """Raises `PublicError` 422 invalid_field."""
     key = request.headers.get("idempotency-key")
     if key is not None and not _KEY.fullmatch(key):
         raise PublicError(

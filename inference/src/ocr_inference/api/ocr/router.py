@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from ocr_inference.api.jobs.prefer import respond_async
 from ocr_inference.api.jobs.schema import IDEMPOTENCY_KEY, PREFER, Job
-from ocr_inference.api.jobs.submit import submit_job
+from ocr_inference.api.jobs.submit import idempotency_key, submit_job
 from ocr_inference.api.ocr.accept import accepted
 from ocr_inference.api.ocr.response import CONTENT, written_response
 from ocr_inference.api.ocr.schema import OcrAnswer, form_schema, parse_form
@@ -57,6 +57,7 @@ async def read_document(
         services.uploads.reserve(client, announced(request, services)) as space,
         services.workspace.file(".upload") as path,
     ):
+        idempotency_key(request)  # it counts for jobs alone, but a wrong one is said here too
         upload = await receive_form(request, services, path, space, began + longest_s)
         form = parse_form(upload.fields)
         services.ocr.check(form, longest_s)
