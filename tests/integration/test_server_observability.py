@@ -74,6 +74,27 @@ def test_refusals_are_counted_on_every_route(server: OcrServer) -> None:
     assert server.metric(line) == before + 5
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/layout-parsing", 405, "method_not_allowed"),
+        ("GET", "/v1/jobs/none?wait=99", 422, "invalid_field"),
+    ],
+)
+def test_the_frameworks_own_refusals_are_counted_too(
+    server: OcrServer, method: str, path: str, status: int, code: str
+) -> None:
+    line = f'ocr_rejected_total{{reason="{code}"}}'
+    before = server.metric(line)
+    answer = server.http.request(method, path, headers={**AUTH, "X-Request-Id": code})
+    assert refusal(answer) == (status, code)
+    server.wait_for(lambda: server.log.count(f'"{code}"') >= 2)  # the id and the code
+    assert server.metric(line) == before + 1
+    (about,) = [entry for entry in server.log_lines if entry.get("request_id") == code]
+    assert (about["status"], about["code"]) == (status, code)
+
+
 def test_what_a_client_makes_up_is_in_no_label(server: OcrServer) -> None:
     for path in (f"/{MARK}", f"/{MARK}/a", f"/v1/jobs/{MARK}", f"/ocr?{MARK}"):
         server.get(path, headers=AUTH)

@@ -35,7 +35,9 @@ class Problem(BaseModel):
     request_id: str | None
 
 
-def problem(error: PublicError) -> JSONResponse:
+def problem(request: Request, error: PublicError) -> JSONResponse:
+    """The answer; the log and the metrics get its code."""
+    note_error(request, error)
     body: dict[str, Any] = {"code": error.code, "message": error.message}
     if details := error.public_details:
         body["details"] = details
@@ -64,27 +66,27 @@ def note_error(request: Request, error: PublicError) -> None:
 def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(PublicError)
     async def public(request: Request, error: PublicError) -> JSONResponse:
-        note_error(request, error)
-        return problem(error)
+        return problem(request, error)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, _error: ClientDisconnect) -> Response:
         return client_gone(services_of(request))
 
     @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, f"http_{error.status_code}")
-        answer = problem(PublicError(error.status_code, code, str(error.detail)))
+        answer = problem(request, PublicError(error.status_code, code, str(error.detail)))
         answer.headers.update(error.headers or {})  # Allow, on 405
         return answer
 
     @app.exception_handler(RequestValidationError)
-    async def validation(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return problem(PublicError(422, "invalid_field", f"{where}: {first['msg']}"))
+        return problem(request, PublicError(422, "invalid_field", f"{where}: {first['msg']}"))
 
     @app.exception_handler(Exception)
-    async def unexpected(_request: Request, error: Exception) -> JSONResponse:
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected error", exc_info=error)
-        return problem(PublicError(500, "internal_error", "The server failed; see its log."))
+        failed = PublicError(500, "internal_error", "The server failed; see its log.")
+        return problem(request, failed)
