@@ -289,7 +289,10 @@ def test_a_host_that_sends_too_slowly_is_given_up_long_before_the_timeout(
     with world.server(tmp_path, ocr_url_enabled="true", ocr_url_timeout_s=60) as server:
         answer = fetch(world, server, "http://public.example/drip")
         assert refusal(answer) == (502, "url_fetch_failed")
-        assert answer.json()["error"]["message"] == "image_url: its host sends too slowly."
+        assert (
+            answer.json()["error"]["message"]
+            == "The URL was not fetched: its host sends too slowly."
+        )
 
 
 def test_a_fetched_file_is_judged_like_an_upload(world: Internet, server: OcrServer) -> None:

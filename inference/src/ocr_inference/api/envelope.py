@@ -114,7 +114,7 @@ class Envelope:
         if body.complete:
             return await receive()  # it can only say that the client is gone
         if body.expected is not None and body.expected > body.most:
-            raise _too_large(body.most)
+            raise _too_large(limits)
         now = time.monotonic()
         body.deadline = body.deadline or now + limits.total_s
         try:
@@ -128,7 +128,7 @@ class Envelope:
             body.received += len(message.get("body", b""))
             body.complete = not message.get("more_body", False)
             if body.received > body.most:
-                raise _too_large(body.most)
+                raise _too_large(limits)
         return message
 
     async def _send(
@@ -190,8 +190,14 @@ class Envelope:
         )
 
 
-def _too_large(limit: int) -> PublicError:
-    return PublicError(413, "file_too_large", f"The body exceeds {limit} bytes.", limit=limit)
+def _too_large(limits: BodyLimits) -> PublicError:
+    most = limits.max_bytes
+    return PublicError(
+        413,
+        "file_too_large",
+        f"The body is too large: a document has at most {most} bytes.",
+        limit=most,
+    )
 
 
 def _body(headers: MutableMapping[bytes, bytes], limits: BodyLimits) -> _Body:

@@ -66,7 +66,7 @@ class UrlFetcher:
         """
         if not self._settings.url_enabled:
             self._metrics.url_blocked.labels("disabled").inc()
-            raise PublicError(422, "url_not_allowed", "image_url: this server fetches no URLs.")
+            raise PublicError(422, "url_not_allowed", "This server fetches no URLs.")
         own = self._settings.url_timeout_s
         try:
             async with asyncio.timeout(min(own, deadline - time.monotonic())):
@@ -76,8 +76,8 @@ class UrlFetcher:
             raise PublicError(
                 422,
                 "url_not_allowed",
-                "image_url: only http and https URLs of allowed hosts, with public addresses and "
-                "the usual ports, are fetched.",
+                "Only http and https URLs of allowed hosts, with public addresses and the usual "
+                "ports, are fetched.",
             ) from None
         except TimeoutError:
             if deadline <= time.monotonic():
@@ -218,4 +218,4 @@ def _header(answer: httpcore.Response, wanted: bytes) -> str:
 
 
 def _failed(why: str) -> PublicError:
-    return PublicError(502, "url_fetch_failed", f"image_url: {why}.")
+    return PublicError(502, "url_fetch_failed", f"The URL was not fetched: {why}.")
