@@ -93,8 +93,8 @@ class PaddleOcrVlEngine:
             import paddleocr  # noqa: F401
         except ImportError as error:
             raise EngineError(
-                "paddle or paddleocr is not installed: install ocr-inference[paddle] and a build "
-                f"of paddlepaddle ({error})."
+                "paddle or paddleocr is not installed: install ocr-inference with its extra "
+                f"paddle and a build of paddlepaddle ({error})."
             ) from error
         finally:
             if before is not None:

@@ -93,7 +93,7 @@ class PpOcrEngine:
             from rapidocr import RapidOCR
         except ImportError as error:
             raise EngineError(
-                "rapidocr is not installed: install ocr-inference[pp-ocr]."
+                "rapidocr is not installed: install ocr-inference with its extra pp-ocr."
             ) from error
         self._make = RapidOCR
 

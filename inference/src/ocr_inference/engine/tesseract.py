@@ -92,7 +92,7 @@ class TesseractEngine:
             import tesserocr
         except ImportError as error:
             raise EngineError(
-                "tesserocr is not installed: install ocr-inference[tesseract]."
+                "tesserocr is not installed: install ocr-inference with its extra tesseract."
             ) from error
         self._tesserocr = tesserocr
 
