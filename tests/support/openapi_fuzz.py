@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -61,7 +62,7 @@ def fuzz(server: OcrServer, home: Path, examples: int, seed: int, timeout: float
         timeout=timeout,
         check=False,
     )
-    if done.returncode:
+    if done.returncode and not _only_its_own_error(done.stdout):
         raise Undocumented(done.stdout[-12_000:])
     new = answered(server) - before
     failures = {(route, code): count for (route, code), count in new.items() if code >= "500"}
@@ -70,6 +71,15 @@ def fuzz(server: OcrServer, home: Path, examples: int, seed: int, timeout: float
     if failures:
         raise Failed(failures)
     return new.total()
+
+
+def _only_its_own_error(report: str) -> bool:
+    """schemathesis 4.32.5 ends an operation when its checker meets a form with a file in an odd
+    place; what was asked until then counts."""
+    errors = re.findall(r"^Runtime Error$\s+(.+)$", report, re.MULTILINE)
+    cases = re.search(r"(\d+) generated, (\d+) passed, ", report)
+    whole = cases is not None and cases[1] == cases[2]
+    return whole and set(errors) == {"Unsupported type: 'Binary'"}
 
 
 def answered(server: OcrServer) -> Counter[tuple[str, str]]:
