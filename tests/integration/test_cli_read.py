@@ -19,14 +19,18 @@ from ocr_server import pdf, picture
 
 
 def start(
-    *arguments: str, home: Path, script: Mapping[str, Any] | None = None, **options: Any
+    *arguments: str,
+    home: Path,
+    script: Mapping[str, Any] | None = None,
+    TMPDIR: str | None = None,
+    **options: Any,
 ) -> subprocess.Popen[Any]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OCR_")}
     (home / "tmp").mkdir(exist_ok=True)
     environment = {
         **kept,
         "HOME": str(home),
-        "TMPDIR": str(home / "tmp"),
+        "TMPDIR": TMPDIR or str(home / "tmp"),
         "OCR_MODEL": "scripted",
         "OCR_SCRIPT": json.dumps({"phases": [], **(script or {})}),
     }
@@ -82,7 +86,7 @@ def test_one_file_for_each_document_in_the_same_sub_folders(scans: Path, tmp_pat
     assert "--force" in err
     (tmp_path / "out" / "a.json").unlink()
     _, err = read("scans", "--to", "out", "--output", "json", "--skip-existing", home=tmp_path)
-    assert "1 pages of 1 documents" in err
+    assert "1 page of 1 document was read, 0 failed." in err
 
 
 @pytest.mark.parametrize(("output", "beginning"), [("pdf", b"%PDF-"), ("hocr", b"<?xml")])
@@ -107,6 +111,61 @@ def test_what_failed_is_listed_and_the_rest_is_there(scans: Path, tmp_path: Path
     assert "scans/bad.png: The image is damaged or not complete." in err
     assert ", page " in err and ": Too faint." in err
     assert "failed." in err
+
+
+def test_each_document_has_its_line_of_json(scans: Path, tmp_path: Path) -> None:
+    (scans / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    out, _ = read("scans", "none.png", "--output", "json", home=tmp_path, code=1)
+    lines = {body["file"]: body for body in map(json.loads, out.splitlines())}
+    assert {name: body["status"] for name, body in lines.items()} == {
+        "scans/a.png": "success",
+        "scans/b.pdf": "success",
+        "scans/bad.png": "failed",
+        "scans/sub/c.png": "success",
+        "none.png": "failed",
+    }
+    bad = {"code": "decode_failed", "message": "The image is damaged or not complete."}
+    assert lines["scans/bad.png"]["error"] == bad
+    missing = {"code": "no_such_file", "message": "There is no such file."}
+    assert lines["none.png"]["error"] == missing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.png"], "none.png: There is no such file."),
+        (["*.gif"], "*.gif: The pattern matches nothing."),
+        (["/dev/null"], "/dev/null: This is not a file or a folder."),
+        (["scans", "--pages", "abc"], "--pages: Pages are selected by numbers and ranges"),
+        (["scans", "--to", "/proc/x"], "/proc/x cannot be written: "),
+    ],
+)
+def test_what_cannot_be_begun_is_said_once_before_the_engine_loads(
+    scans: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    script = {"phases": [{"name": "load_model", "fail": "Loaded."}]}
+    out, err = read(*arguments, home=tmp_path, script=script, code=2)
+    assert out == ""
+    assert err.startswith(f"ocr-inference: {words}") and err.count("\n") == 1
+
+
+def test_an_output_that_cannot_be_written_is_a_sentence(scans: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = start("scans", home=tmp_path, script={"text": "said"}, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err == (
+        "ocr-inference: 1 file was left out: no documents.\n"
+        "ocr-inference: standard output cannot be written: No space left on device.\n"
+    )
+
+
+def test_a_temporary_directory_that_is_not_there_is_a_sentence(scans: Path, tmp_path: Path) -> None:
+    process = start("scans/a.png", home=tmp_path, TMPDIR="/nosuch")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    said = "the temporary directory cannot be used: /nosuch: No such file or directory."
+    assert err == f"ocr-inference: {said}\n"
 
 
 def test_a_crash_costs_its_page(scans: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ocr_inference import cli
+from ocr_inference.version import VERSION
 
 HEAVY = ("rich.console", "urllib3", "fastapi", "uvicorn", "numpy", "PIL", "boto3", "aiohttp")
 
@@ -75,6 +76,26 @@ def test_a_wrong_environment_is_said_without_a_trace(
     monkeypatch.setenv("OCR_MAX_PIXELS", "many")
     settings_of(given, code=2)
     assert given == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--output", "docx"), "'--output': 'docx' is not one of 'text'"),
+        (("--dpi", "9"), "'--dpi': it should be greater than or equal to 72"),
+        (("--to", __file__), "is a file, and a folder is wanted"),
+    ],
+)
+def test_a_wrong_flag_is_said_in_plain_words(flags: tuple[str, ...], words: str) -> None:
+    result = CliRunner().invoke(cli.app, ["read", "page.png", *flags], terminal_width=300)
+    assert result.exit_code == 2
+    said = " ".join(result.output.replace("│", " ").split())
+    assert words in said
+
+
+def test_the_program_says_its_version() -> None:
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"{VERSION}\n")
 
 
 @pytest.mark.parametrize("numbers", ["0", "1,,2", "two", "-1"])

@@ -9,7 +9,7 @@ import pytest
 from ocr_server import picture
 
 from ocr_inference.command.inputs import Input, find
-from ocr_inference.command.places import PlaceTaken, places, write
+from ocr_inference.command.places import PlaceTaken, check_writable, places, write
 from ocr_inference.command.plan import ReadArguments, Refused, plan
 
 
@@ -104,6 +104,22 @@ def test_an_output_is_written_over_only_by_force(tmp_path: Path) -> None:
     write(place, b"two", force=True)
     assert place.read_bytes() == b"two"
     assert list(place.parent.iterdir()) == [place]
+
+
+def test_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "below")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old").mkdir()
+    check_writable(tmp_path / "old")
+    assert list(tmp_path.iterdir()) == [tmp_path / "old"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        check_writable(tmp_path / "file" / "below")
+
+
+def test_what_is_missing_does_not_keep_the_others_from_being_read(tree: Path) -> None:
+    found = plan(ReadArguments((str(tree / "b.png"), "none.png")), terminal=False)
+    assert ([file.path.name for file in found.files], found.missing) == (["b.png"], ("none.png",))
 
 
 def test_outputs_that_are_there_are_refused_before_anything_is_read(tree: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from ocr_inference.settings import Settings
@@ -26,7 +27,42 @@ app = typer.Typer(
 EXIT_CONFIGURATION = 2
 
 
-@app.command()
+class _Command(TyperCommand):
+    """Says what is wrong with a flag in plain words, and not in those of a library for data."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            words = error.message.removeprefix("Value error, ")
+            error.message = words.replace("Input should be", "it should be")
+            raise
+
+
+def _folder(value: Path | None) -> Path | None:
+    if value is not None and value.is_file():
+        raise typer.BadParameter(f"{value} is a file, and a folder is wanted.")
+    return value
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from ocr_inference.version import VERSION
+
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
+    ] = False,
+) -> None:
+    """OCR server and reader."""
+
+
+@app.command(cls=_Command)
 def serve() -> None:
     """Serve HTTP. Settings come from the environment (OCR_*)."""
     # Until the server listens next to nothing is garbage: looking for it is a tenth of the start.
@@ -52,7 +88,7 @@ def serve() -> None:
     run(settings, Start(process_began(), limit, spawn, first, spawned), hang_after)
 
 
-@app.command()
+@app.command(cls=_Command)
 def read(
     names: Annotated[
         list[str], typer.Argument(help="Files, folders and patterns such as 'scans/**/*.png'.")
@@ -62,7 +98,7 @@ def read(
     ] = "text",
     to: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Folder for one file of each document."),
+        typer.Option(callback=_folder, help="Folder for one file of each document."),
     ] = None,
     force: Annotated[bool, typer.Option(help="Write over files that are there.")] = False,
     skip_existing: Annotated[
@@ -105,7 +141,7 @@ def read(
     raise typer.Exit(read_documents(arguments, settings))
 
 
-@app.command()
+@app.command(cls=_Command)
 def bench(
     names: Annotated[
         list[str] | None,
@@ -139,7 +175,7 @@ def bench(
     raise typer.Exit(measure(arguments, settings))
 
 
-@app.command()
+@app.command(cls=_Command)
 def fetch(
     source: Annotated[
         str,
@@ -150,7 +186,7 @@ def fetch(
     ],
     to: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Folder; by default where the engine looks."),
+        typer.Option(callback=_folder, help="Folder; by default where the engine looks."),
     ] = None,
     sha256: Annotated[
         str | None, typer.Option(help="Checksum of a source that is one file.")

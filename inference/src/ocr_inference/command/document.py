@@ -28,14 +28,27 @@ _INCLUDE = frozenset(("blocks", "lines"))
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentError:
+    """As in the server's answers."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """`body` is for standard output; None where a file was written, or nothing."""
+    """`body` is for standard output; None where a file was written, or nothing. `error` says why
+    nothing was."""
 
     path: Path
     pages: int
-    written: bool
     body: bytes | BinaryIO | None
     failures: tuple[Failure, ...]
+    error: DocumentError | None = None
+
+
+class _Unreadable(Exception):
+    """The file cannot be opened; the sentence says why."""
 
 
 class DocumentReader:
@@ -70,18 +83,26 @@ class DocumentReader:
         try:
             return await self._read(planned, Watcher(found, page), failures)
         except PublicError as error:
+            failed = DocumentError(error.code, error.message)
             # Where every page failed, each has said so.
             if not failures:
-                failures.append(Failure(planned.path, None, str(error)))
+                failures.append(Failure(planned.path, None, failed.message))
+        except _Unreadable as error:
+            failed = DocumentError("unreadable_file", str(error))
+            failures.append(Failure(planned.path, None, failed.message))
         except (OSError, PlaceTaken) as error:
-            failures.append(Failure(planned.path, None, str(error)))
+            failed = DocumentError("not_written", _sentence(error))
+            failures.append(Failure(planned.path, None, failed.message))
         failures.sort(key=lambda failure: failure.page or 0)
-        return Done(planned.path, 0, False, None, tuple(failures))
+        return Done(planned.path, 0, None, tuple(failures), failed)
 
     async def _read(self, planned: PlannedFile, watcher: Watcher, failures: list[Failure]) -> Done:
         began = time.monotonic()
-        with planned.path.open("rb"):  # a sentence of ours is better than a decoder's
-            size = planned.path.stat().st_size
+        try:
+            with planned.path.open("rb"):  # a sentence of ours is better than a decoder's
+                size = planned.path.stat().st_size
+        except OSError as error:
+            raise _Unreadable(f"The file cannot be read: {error.strerror}.") from error
         document = Document(planned.path, planned.path.name, size, sha256="")
         request = ReadRequest(
             CLIENT,
@@ -109,4 +130,10 @@ class DocumentReader:
         failures.sort(key=lambda failure: failure.page or 0)
         body = written.content if planned.place is None else None
         pages = sum(page.error is None for page in reading.pages)
-        return Done(planned.path, pages, True, body, tuple(failures))
+        return Done(planned.path, pages, body, tuple(failures))
+
+
+def _sentence(error: OSError | PlaceTaken) -> str:
+    if isinstance(error, PlaceTaken):
+        return str(error)
+    return f"{error.filename or 'The output'} cannot be written: {error.strerror}."

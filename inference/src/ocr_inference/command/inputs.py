@@ -62,6 +62,13 @@ def find(names: Iterable[str], leave_out: Path | None = None) -> Found:
     return Found(tuple(found.values()), tuple(missing), skipped)
 
 
+def why_missing(name: str) -> str:
+    """What is wrong with a name that names nothing."""
+    if os.path.lexists(name):
+        return "This is not a file or a folder."
+    return "The pattern matches nothing." if glob.has_magic(name) else "There is no such file."
+
+
 def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
     apart = None if leave_out is None else leave_out.resolve()
     if apart == folder.resolve():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ocr_inference.command.inputs import Input
+from ocr_inference.made_folder import folder_for
 
 
 class PlaceTaken(Exception):
@@ -48,6 +50,12 @@ def _refuse_doubles(found: Mapping[Path, Path]) -> None:
                 f"{other} and {source} would both be written to {place}: read them one by one, "
                 "or name the folder above them."
             )
+
+
+def check_writable(folder: Path) -> None:
+    """Leaves nothing behind. Raises `OSError` where no file can be made."""
+    with folder_for(folder), tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def write(place: Path, body: bytes | BinaryIO, force: bool) -> None:

@@ -6,9 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocr_inference.command.inputs import find
-from ocr_inference.command.places import places
+from ocr_inference.command.inputs import find, why_missing
+from ocr_inference.command.places import check_writable, places
+from ocr_inference.command.report import counted, were
+from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import PdfMode
+from ocr_inference.pipeline.selection import check_selection
 from ocr_inference.results.form import Output
 from ocr_inference.results.outputs import SUFFIXES
 
@@ -50,13 +53,18 @@ class Refused(Exception):
 
 def plan(arguments: ReadArguments, terminal: bool) -> Plan:
     """Raises `Refused`, `PlaceTaken`. `terminal`: standard output is one."""
+    try:
+        check_selection(arguments.pages)
+    except PublicError as error:
+        raise Refused(f"--pages: {error}") from error
     found = find(arguments.names, arguments.to)
     inputs = found.inputs
-    if not inputs and not found.missing:
-        raise Refused("There is nothing to read: no document was found.")
+    if not inputs:
+        wrong = " ".join(f"{name}: {why_missing(name)}" for name in found.missing)
+        raise Refused(wrong or "There is nothing to read: no document was found.")
     remarks = []
     if found.skipped:
-        remarks.append(f"{_count(found.skipped, 'file')} left out: no documents.")
+        remarks.append(_left_out(found.skipped, "file", "no documents"))
     if arguments.to is None:
         if arguments.output not in _SEVERAL and len(inputs) > 1:
             raise Refused(f"Several documents as {arguments.output} need a folder: --to FOLDER.")
@@ -73,11 +81,16 @@ def plan(arguments: ReadArguments, terminal: bool) -> Plan:
             "--skip-existing leaves it as it is."
         )
     if there and arguments.skip_existing:
-        remarks.append(f"{_count(len(there), 'document')} left out: read before.")
+        remarks.append(_left_out(len(there), "document", "read before"))
         where = {path: place for path, place in where.items() if place not in there}
+    if where:
+        try:
+            check_writable(arguments.to)
+        except OSError as error:
+            raise Refused(f"{arguments.to} cannot be written: {error.strerror}.") from error
     files = [PlannedFile(path, place) for path, place in where.items()]
     return Plan(tuple(files), found.missing, tuple(remarks))
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what} was" if number == 1 else f"{number} {what}s were"
+def _left_out(number: int, noun: str, why: str) -> str:
+    return f"{counted(number, noun)} {were(number)} left out: {why}."

@@ -31,6 +31,14 @@ class Failure:
     error: str
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def were(number: int) -> str:
+    return "was" if number == 1 else "were"
+
+
 def say(stream: TextIO, message: str) -> None:
     stream.write(f"ocr-inference: {message}\n")
     stream.flush()

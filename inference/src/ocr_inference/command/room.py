@@ -28,6 +28,10 @@ class EngineFailed(Exception):
     """The model cannot be loaded; the sentence says why."""
 
 
+class NoRoom(Exception):
+    """There is nowhere for page images; the sentence says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """`read` documents and write them with the outputs of `parts`, as the server does."""
@@ -54,6 +58,7 @@ async def reading_room(
     """Engines are loading from the start, and everything is ended with it.
 
     `engines_wanted` is asked once the first is loaded: no more than so many are there then.
+    Raises `NoRoom` where the temporary directory cannot be used.
     """
     limit, began = cpu_limit(), time.monotonic()
     settings = settings.model_copy(
@@ -64,7 +69,11 @@ async def reading_room(
             "rate_limit_pages_per_minute": 0,
         }
     )
-    workspace = Workspace(settings.temp_dir)
+    try:
+        workspace = Workspace(settings.temp_dir)
+    except OSError as error:
+        where = f"{settings.temp_dir}: {error.strerror}"
+        raise NoRoom(f"the temporary directory cannot be used: {where}.") from error
     spawn = engine_spawner(settings, settings.script, limit)
     spawned, first = time.monotonic(), spawn()
     start = Start(began, limit, spawn, first, spawned)

@@ -5,10 +5,26 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import BinaryIO, TextIO
+
+
+class OutputFailed(Exception):
+    """Standard output cannot be written; the sentence says why."""
+
+
+@contextmanager
+def writing_out() -> Iterator[None]:
+    """Around what writes results: raises `OutputFailed`, or `BrokenPipeError` where the one who
+    reads them has seen enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFailed(f"standard output cannot be written: {error.strerror}.") from error
 
 
 @contextmanager
@@ -18,16 +34,19 @@ def own_streams(verbose: bool) -> Iterator[tuple[BinaryIO, TextIO]]:
     sys.stdout.flush()
     sys.stderr.flush()
     keep = [os.dup(number) for number in (1, 2)]
-    with tempfile.TemporaryFile() as hidden:
+    with Path(os.devnull).open("wb") as hidden:
         if not verbose:
             os.dup2(hidden.fileno(), 2)
         os.dup2(2, 1)
         try:
-            with (
-                os.fdopen(os.dup(keep[0]), "wb") as out,
-                os.fdopen(os.dup(keep[1]), "w", encoding="utf-8") as err,
-            ):
-                yield out, err
+            with os.fdopen(os.dup(keep[1]), "w", encoding="utf-8") as err:
+                out = os.fdopen(os.dup(keep[0]), "wb")
+                try:
+                    yield out, err
+                finally:
+                    # Results are flushed when they are written: what is left could not be.
+                    with suppress(OSError):
+                        out.close()
         finally:
             for number, kept in enumerate(keep, start=1):
                 os.dup2(kept, number)

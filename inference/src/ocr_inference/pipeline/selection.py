@@ -12,6 +12,8 @@ from ocr_inference.errors import PublicError
 _PART = re.compile(r"(?P<first>[0-9]{1,9})(?:(?P<dash>-)(?P<last>[0-9]{1,9})?)?", re.ASCII)
 _MAX_LENGTH = 2000
 """Characters; more than a list of every page of the largest document that may be asked for."""
+_MOST = 10**9 - 1
+"""The last number that `_PART` takes."""
 
 
 def select(pages: str | None, page_count: int, max_pages: int) -> tuple[int, ...]:
@@ -27,6 +29,11 @@ def select(pages: str | None, page_count: int, max_pages: int) -> tuple[int, ...
     if len(wanted) > max_pages:
         raise _too_many(max_pages)
     return tuple(sorted(wanted))
+
+
+def check_selection(pages: str | None) -> None:
+    """Raises `PublicError` for what selects no pages of any document."""
+    _ranges(pages, _MOST)
 
 
 def _ranges(pages: str | None, page_count: int) -> list[tuple[int, int]]:
