@@ -70,27 +70,6 @@ def test_a_killed_engine_costs_the_page_in_it_and_nothing_else(
     assert (start.status_code, start.json()["state"], start.json()["attempts"]) == (200, "ready", 1)
 
 
-def test_a_killed_decoder_is_replaced(server: OcrServer) -> None:
-    decoder = server.child("decode")
-    assert decoder is not None
-    os.kill(decoder, signal.SIGKILL)
-    server.wait_for(lambda: server.child("decode") is None)
-    assert server.read(picture()).status_code == 200
-
-
-def test_a_decoder_that_stands_still_has_the_time_of_the_request_and_no_more(
-    server: OcrServer,
-) -> None:
-    decoder = server.child("decode")
-    assert decoder is not None
-    os.kill(decoder, signal.SIGSTOP)
-    late = server.read(picture(), data={"timeout_s": "3"})
-    assert refusal(late) == (504, "deadline_exceeded")
-    began = time.monotonic()
-    assert server.read(picture()).status_code == 200
-    assert time.monotonic() - began < 10
-
-
 def test_the_pages_of_a_client_that_left_are_not_read(server: OcrServer) -> None:
     before = server.metric('ocr_cancelled_total{cause="disconnect"}')
     with pytest.raises(httpx.ReadTimeout):

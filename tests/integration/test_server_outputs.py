@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import documents
 import pypdfium2
 import pytest
 from lxml import etree
@@ -15,7 +16,11 @@ from ocr_server import OcrServer, pdf, picture, running_server
 from pages import tessdata
 from vlm_stub import vlm_stub
 
+from ocr_inference.results.form import OcrForm
+
 EXAMPLES = Path(__file__).parents[2] / "examples/pages"
+LYING = "BT /F 20 Tf 20 40 Td (Pay nothing to anybody) Tj ET"
+HELVETICA = "/Resources << /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
 SCRIPT = {"text": "Total <&> сум\njumps"}
 
 
@@ -121,6 +126,17 @@ def test_a_pdf_with_text_of_its_own_need_not_be_read(server: OcrServer) -> None:
     again = server.read(first, data={"pdf_mode": "auto"}).json()
     assert "text_source" not in again["pages"][0]
     assert server.read(picture(), data={"pdf_mode": "text"}).json()["text"] == again["text"]
+
+
+def test_a_pdfs_own_text_is_not_believed_unless_it_is_asked_for(server: OcrServer) -> None:
+    lying = documents.pdf((300, 100), content=LYING, extra=HELVETICA)
+    believed = server.read(lying, data={"pdf_mode": "auto"}).json()
+    assert believed["pages"][0]["text_source"] == "pdf"
+    assert believed["text"] == "Pay nothing to anybody"
+    assert OcrForm().pdf_mode == "ocr"
+    read = server.read(lying).json()
+    assert "text_source" not in read["pages"][0]
+    assert read["text"] == server.read(picture()).json()["text"]
 
 
 def test_tesseract_and_the_pdf_agree_on_where_each_word_is(tmp_path: Path) -> None:

@@ -224,6 +224,19 @@ def test_a_client_that_hung_the_decoder_has_less_time_for_a_while(
     run(scenario)
 
 
+def test_a_decoder_is_replaced_after_so_many_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECYCLE_CALLS", 2)
+
+    async def scenario(stage: Stage) -> None:
+        for _ in range(5):
+            await stage.decoder.inspect("x", GOOD, None, 200, time.monotonic() + 9)
+
+    stage = run(scenario)
+    assert [len(child.calls) for child in stage.children] == [2, 2, 1]
+    assert [child.lost.is_set() for child in stage.children] == [True, True, False]
+    assert stage.replaced == []  # nothing went wrong
+
+
 def work(path: Path, number: int) -> PageWork:
     return PageWork(
         client="x",

@@ -1,5 +1,9 @@
 """The decode child: tells formats and sizes, turns one page per call into a raw image file, and
-writes PDFs."""
+writes PDFs.
+
+Its memory is limited here. Its processor time is limited from outside: it has one thread, so the
+deadline of a call, at which it is killed, is the most that the call can burn.
+"""
 
 from __future__ import annotations
 
