@@ -157,6 +157,22 @@ def test_the_model_the_limits_and_the_version_are_told(server: OcrServer) -> Non
     assert server.get("/version").json() == {"version": server.get("/health").json()["version"]}
 
 
+def test_how_long_pages_and_requests_take_is_measured(tmp_path: Path) -> None:
+    with running_server(tmp_path, {"page_seconds": 0.3}) as server:
+        version = server.get("/version").json()["version"]
+        assert server.metric(f'ocr_build_info{{engine="scripted",version="{version}"}}') == 1
+        assert server.read(pdf(2)).status_code == 200
+        server.wait_for(lambda: server.metric('ocr_requests_total{code="200",route="/ocr"}') == 1)
+        by_stage = 'ocr_page_duration_seconds_{}{{engine="scripted",stage="{}"}}'
+        assert server.metric(by_stage.format("count", "render")) == 2
+        assert server.metric(by_stage.format("sum", "render")) > 0
+        assert server.metric(by_stage.format("count", "read")) == 2
+        assert server.metric(by_stage.format("sum", "read")) >= 2 * 0.3
+        assert server.metric("ocr_queue_wait_seconds_count") == 2
+        assert server.metric('ocr_request_duration_seconds_count{route="/ocr"}') == 1
+        assert server.metric('ocr_request_duration_seconds_sum{route="/ocr"}') >= 2 * 0.3
+
+
 def test_a_child_that_is_lost_is_logged_for_the_request_that_lost_it(tmp_path: Path) -> None:
     with running_server(tmp_path, {"crash_on_page": 1}) as server:
         answer = server.read(picture(), headers={"X-Request-Id": "lost"})

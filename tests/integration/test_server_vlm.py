@@ -123,13 +123,20 @@ def tokens(answer: httpx.Response) -> tuple[int | None, int | None]:
     return usage["input_tokens"], usage["output_tokens"]
 
 
+def counted_tokens(server: OcrServer) -> tuple[float, float]:
+    line = 'ocr_vlm_tokens_total{direction="'
+    return server.metric(f'{line}in"}}'), server.metric(f'{line}out"}}')
+
+
 def test_the_servers_tokens_are_counted_once(pair: Pair) -> None:
     page = pdf(2, side=111)
+    before = counted_tokens(pair.server)
     first, second = pair.server.read(page), pair.server.read(page)
     # Three blocks on each of two pages, and two words in each answer.
     assert tokens(first) == (600, 12)
     assert second.json()["cached"] is True
     assert tokens(second) == (0, 0)
+    assert counted_tokens(pair.server) == (before[0] + 600, before[1] + 12)
 
 
 def test_a_job_counts_them_too(pair: Pair) -> None:
