@@ -50,7 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
     """Connections at a time."""
 
     refused: Counter
-    """By status. These are no requests, and have no line in the log."""
+    """By status. These are no requests, so that no other metric has them."""
 
     without_request: OrderedDict[LimitedProtocol, None]
     """Connections that no request is in flight on, those that have waited longest first."""
