@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -89,6 +90,33 @@ def test_a_model_without_weights_to_fetch_is_said(source: str) -> None:
     assert caught.value.code is FetchExit.USAGE
 
 
+@pytest.mark.parametrize("sha256", ["abc", "g" * 64, "a" * 65, ""])
+def test_a_checksum_that_is_none_is_refused_before_the_network(sha256: str) -> None:
+    with pytest.raises(FetchFailed, match="64 hexadecimal digits") as caught:
+        offered("https://example.org/x", sha256, Settings(), Downloader(1.0))
+    assert caught.value.code is FetchExit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (socket.EAI_NONAME, "the name nosuch.invalid is not known"),
+        (socket.EAI_AGAIN, "the name nosuch.invalid cannot be looked up now"),
+    ],
+)
+def test_a_name_that_is_not_known_is_said(
+    number: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(*_arguments: object, **_options: object) -> None:
+        raise socket.gaierror(number, "no")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(FetchFailed) as caught:
+        Downloader(0.5).text("https://nosuch.invalid/models/SHA256SUMS")
+    said = f"https://nosuch.invalid: no byte came for 0.5 s, and {words}."
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -96,6 +124,8 @@ def test_a_model_without_weights_to_fetch_is_said(source: str) -> None:
         ("weights.tar", "is no source"),
         ("http://example.org/x", "--sha256"),
         ("https://example.org/", "names no file"),
+        ("https://", "^https:// names no file"),
+        ("https://example.org:port/x", "no address"),
         ("hf://only-a-name", "hf://owner/name"),
         ("s3://", "s3://bucket/prefix"),
     ],

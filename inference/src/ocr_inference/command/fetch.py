@@ -76,7 +76,10 @@ def _fetch_one(
 ) -> None:
     with _bar(err) as bar:
         watch = _Drawn(bar, err)
-        downloader = Downloader(idle_timeout, watch.came, lambda sentence: say(err, sentence))
+        patience = f"Trying again, for up to {idle_timeout:g} s without a byte (--idle-timeout)."
+        downloader = Downloader(
+            idle_timeout, watch.came, lambda sentence: say(err, f"{sentence} {patience}")
+        )
         new = fetch(source, folder, sha256, settings, downloader, watch)
     # Without the query of an address, which may be a signature.
     what = source.partition("?")[0]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urljoin
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -17,6 +18,7 @@ from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, Res
 from urllib3.response import BaseHTTPResponse
 
 from ocr_inference.errors import DISK_FULL
+from ocr_inference.unreachable import why_unreachable
 from ocr_inference.weights.remote import FetchExit, FetchFailed, RemoteFile, shown
 
 T = TypeVar("T")
@@ -75,22 +77,27 @@ class Downloader:
 
     def _patiently(self, url: str, attempt: Callable[[], T]) -> T:
         self._last_byte = time.monotonic()
-        tries = 0
+        tries, told = 0, ""
         while True:
             began = self._last_byte
             try:
                 return attempt()
             except (_Again, HTTPError) as error:
-                reason = _sentence(error, url)
-                tries = 0 if self._last_byte > began else tries + 1
+                place, reason = _what_failed(error, url)
+                if self._last_byte > began:
+                    tries, told = 0, ""
+                else:
+                    tries += 1
             # Half at random: a hundred pods that lost the same server do not come back together.
             wait = min(_LONGEST_WAIT_S, 0.5 * 2**tries) * random.uniform(0.5, 1.0)  # noqa: S311
             if self._remaining() <= wait:
                 raise FetchFailed(
                     FetchExit.UNREACHABLE,
-                    f"{shown(url)}: no byte came for {self._idle:g} s, and {reason}",
+                    f"{place}: no byte came for {self._idle:g} s, and {reason}",
                 )
-            self._on_retry(f"{shown(url)}: {reason} Trying again.")
+            if reason != told:  # once, however often it is tried
+                self._on_retry(f"{place}: {reason}")
+                told = reason
             time.sleep(wait)
 
     def _remaining(self) -> float:
@@ -219,10 +226,10 @@ def _check(response: BaseHTTPResponse, url: str) -> None:
     raise FetchFailed(FetchExit.REFUSED, f"{shown(url)}: {answer}.{hint}")
 
 
-def _sentence(error: Exception, url: str) -> str:
-    """Raises `FetchFailed` for what no other attempt mends."""
+def _what_failed(error: _Again | HTTPError, url: str) -> tuple[str, str]:
+    """What it is about, and a sentence. Raises `FetchFailed` for what no other attempt mends."""
     if isinstance(error, _Again):
-        return str(error)
+        return shown(url), str(error)
     reason = error.reason if isinstance(error, MaxRetryError) else error
     if isinstance(reason, SSLError):
         raise FetchFailed(
@@ -232,7 +239,8 @@ def _sentence(error: Exception, url: str) -> str:
         raise FetchFailed(FetchExit.REFUSED, f"{shown(url)}: more than {_REDIRECTS} redirects.")
     if isinstance(reason, LocationValueError):
         raise FetchFailed(FetchExit.USAGE, f"{shown(url)} is no address.")
-    return f"the connection failed ({type(reason).__name__})."
+    # The server alone: the file asked for may be one that the user has not named.
+    return shown(urljoin(url, "/")).rstrip("/"), f"{why_unreachable(error)}."
 
 
 def _pool_for(url: str) -> urllib3.PoolManager:

@@ -13,9 +13,11 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
+from ocr_inference.made_folder import folder_for
 from ocr_inference.settings import Settings
 from ocr_inference.weights.download import Downloader, disk_failed, no_room
 from ocr_inference.weights.remote import (
@@ -62,8 +64,7 @@ def fetch(
     if _complete(record, to):
         return False
     try:
-        own.mkdir(parents=True, exist_ok=True)
-        with _alone(own / "lock", watch.waiting):
+        with folder_for(own), _alone(own / "lock", watch.waiting):
             if _complete(record, to):  # the other process has fetched the same
                 return False
             files = offered(source, sha256, settings, downloader)
@@ -177,11 +178,35 @@ def _key(source: str, sha256: str | None) -> str:
 
 @contextmanager
 def _alone(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Two pods may share the volume; the second one finds everything done."""
-    with lock.open("w") as stream:
+    """Two pods may share the volume; the second one finds everything done.
+
+    The lock goes again where nothing was fetched, so the one that waited for it makes another.
+    """
+    while True:
+        lock.parent.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+            stream = lock.open("w")
+        except FileNotFoundError:  # its folder went this moment
+            continue
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            if not _is_at(stream, lock):
+                continue
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    if list(lock.parent.iterdir()) == [lock]:
+                        lock.unlink()
+            return
+
+
+def _is_at(stream: TextIO, place: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), place.stat())
+    except FileNotFoundError:
+        return False

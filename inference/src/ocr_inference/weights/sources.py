@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -21,6 +22,8 @@ from ocr_inference.weights.remote import (
     shown,
 )
 
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
 
 def offered(
     source: str, sha256: str | None, settings: Settings, downloader: Downloader
@@ -29,8 +32,10 @@ def offered(
 
     Raises `FetchFailed`.
     """
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise FetchFailed(FetchExit.USAGE, f"--sha256 is 64 hexadecimal digits, not {sha256!r}.")
     digest = None if sha256 is None else Digest("sha256", sha256.lower())
-    scheme = urlsplit(source).scheme
+    scheme = _scheme(source)
     match scheme:
         case "https":
             files = _web_files(source, digest, downloader)
@@ -55,6 +60,17 @@ def offered(
     if digest is None or _is_sums(source):
         return files
     return [_with_digest(files, digest)]
+
+
+def _scheme(source: str) -> str:
+    try:
+        parts = urlsplit(source)
+        _ = parts.port  # looked at when it is asked for
+    except ValueError as error:
+        # Not what it is: a part of it may be a secret.
+        wrong = "The source is no address: its server or its port is wrong."
+        raise FetchFailed(FetchExit.USAGE, wrong) from error
+    return parts.scheme
 
 
 def _with_digest(files: list[RemoteFile], digest: Digest) -> RemoteFile:
