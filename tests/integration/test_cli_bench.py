@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ocr_server import running_server
+from ocr_server import free_port, running_server
 
 
 def bench(*arguments: str, home: Path, code: int = 0, **environment: str) -> tuple[str, str]:
@@ -57,6 +57,7 @@ def test_a_server_is_measured_without_its_cache(tmp_path: Path) -> None:
         arguments = ("--url", server.url, "--seconds", "1", "--concurrency", "2")
         out, _ = bench(*arguments, home=tmp_path, OCR_KEY="bench-key")
         assert "scripted 1" in out and "pages/s" in out
+        assert "None" not in out
         read = server.metric('ocr_pages_total{engine="scripted",status="ok"}')
         assert read > 2
         assert server.metric("ocr_cache_hits_total") == 0
@@ -68,3 +69,13 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     script = json.dumps({"phases": [{"name": "load_model", "fail": "No weights."}]})
     _, err = bench("--seconds", "1", home=tmp_path, code=2, OCR_SCRIPT=script)
     assert "No weights." in err
+    script = json.dumps({"text": "said", "phases": []})
+    _, err = bench("nosuch.png", home=tmp_path, code=2, OCR_SCRIPT=script)
+    assert err == "ocr-inference: nosuch.png: There is no such file.\n"
+    zero = tmp_path / "zero.pdf"
+    zero.touch()
+    _, err = bench(str(zero), home=tmp_path, code=2, OCR_SCRIPT=script)
+    assert err.endswith(f"ocr-inference: {zero}: The file is empty.\n")
+    url = f"http://127.0.0.1:{free_port()}"
+    _, err = bench("--url", url, home=tmp_path, code=2)
+    assert err.endswith(f"ocr-inference: {url}: the connection was refused.\n")

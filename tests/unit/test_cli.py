@@ -103,3 +103,10 @@ def test_a_bench_is_told_how_many_at_a_time(numbers: str) -> None:
     result = CliRunner().invoke(cli.app, ["bench", "--concurrency", numbers])
     assert result.exit_code == 2
     assert "--concurrency" in result.output
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://", "http://a:port"])
+def test_a_bench_is_told_a_servers_address(url: str) -> None:
+    result = CliRunner().invoke(cli.app, ["bench", "--url", url])
+    assert result.exit_code == 2
+    assert "--url" in result.output and "http://127.0.0.1:8081" in result.output

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import typer
 from typer.core import TyperCommand
@@ -43,6 +44,14 @@ def _folder(value: Path | None) -> Path | None:
     if value is not None and value.is_file():
         raise typer.BadParameter(f"{value} is a file, and a folder is wanted.")
     return value
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def _version(asked: bool) -> None:
@@ -166,6 +175,8 @@ def bench(
         numbers = ()
     if not numbers or min(numbers) < 1:
         raise typer.BadParameter("numbers from 1, as in 1,2,4", param_hint="--concurrency")
+    if url is not None and not _is_address(url):
+        raise typer.BadParameter("an address, as in http://127.0.0.1:8081", param_hint="--url")
     settings = _settings(**_model(model))
 
     from ocr_inference.command.bench import BenchArguments

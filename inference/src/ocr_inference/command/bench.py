@@ -19,11 +19,11 @@ from rich.table import Table
 
 from ocr_inference.caches import cache_dir
 from ocr_inference.command.bench_targets import Here, ReadFailed, Target, There, machine
-from ocr_inference.command.inputs import find
+from ocr_inference.command.inputs import find, why_missing
 from ocr_inference.command.report import say
-from ocr_inference.command.room import EngineFailed
+from ocr_inference.command.room import EngineFailed, NoRoom
 from ocr_inference.command.sample import write_sample
-from ocr_inference.command.streams import own_streams
+from ocr_inference.command.streams import OutputFailed, own_streams, writing_out
 from ocr_inference.engine.base import EngineError
 from ocr_inference.engine.registry import resolve_version
 from ocr_inference.settings import Settings
@@ -66,9 +66,13 @@ def bench(arguments: BenchArguments, settings: Settings) -> int:
     """Measure and print a table, or JSON; returns the exit code."""
     settings = settings.model_copy(update={"cache_dir": cache_dir(settings)})
     with own_streams(arguments.verbose) as (out, err), tempfile.TemporaryDirectory() as folder:
-        files = [document.path for document in find(arguments.names).inputs]
+        found = find(arguments.names)
+        files = [document.path for document in found.inputs]
+        for name in found.missing:
+            say(err, f"{name}: {why_missing(name)}")
         if arguments.names and not files:
-            say(err, "There is nothing to measure with: no document was found.")
+            if not found.missing:
+                say(err, "There is nothing to measure with: no document was found.")
             return EXIT_NOTHING_DONE
         if not files:
             files = [Path(folder) / "sample.png"]
@@ -77,13 +81,20 @@ def bench(arguments: BenchArguments, settings: Settings) -> int:
             if arguments.url is None:
                 resolve_version(settings.model, settings.model_version)
             about, results = asyncio.run(_measure_all(arguments, settings, files, err))
-        except (EngineFailed, EngineError, ReadFailed) as error:
+        except (EngineFailed, EngineError, NoRoom, ReadFailed) as error:
             say(err, str(error))
             return EXIT_NOTHING_DONE
         except KeyboardInterrupt:
             say(err, "Interrupted.")
             return EXIT_INTERRUPTED
-        _print(arguments, about, results, out)
+        try:
+            with writing_out():
+                _print(arguments, about, results, out)
+        except BrokenPipeError:
+            return EXIT_FAILED
+        except OutputFailed as error:
+            say(err, str(error))
+            return EXIT_FAILED
         return EXIT_FAILED if any(result.failed for result in results) else EXIT_OK
 
 
@@ -171,7 +182,8 @@ def _print(
         return
     with open(out.fileno(), "w", encoding="utf-8", closefd=False) as text:
         console = Console(file=text, width=None if out.isatty() else 100)
-        console.print(", ".join(f"{name} {value}" for name, value in about.items()), markup=False)
+        known = (f"{name} {value}" for name, value in about.items() if value is not None)
+        console.print(", ".join(known), markup=False)
         table = Table(box=SIMPLE_HEAD)
         for heading in ("at a time", "pages/s", "p50 ms", "p95 ms", "p99 ms", "pages", "failed"):
             table.add_column(heading, justify="right")

@@ -23,6 +23,7 @@ from ocr_inference.errors import PublicError
 from ocr_inference.reading.request import ReadRequest, Watcher
 from ocr_inference.settings import Settings
 from ocr_inference.sources.file import Document
+from ocr_inference.unreachable import why_unreachable
 from ocr_inference.version import VERSION
 
 _HOUR_S = 3600.0
@@ -95,7 +96,7 @@ class Here:
         try:
             return len((await self._room.read(request, Watcher())).pages)
         except PublicError as error:
-            raise ReadFailed(str(error)) from error
+            raise ReadFailed(f"{file}: {error}") from error
 
     async def about(self) -> dict[str, Any]:
         assert self._room is not None  # noqa: S101
@@ -152,14 +153,23 @@ class There:
             if answer.status == 200:
                 return len(body["pages"])
             sentence = body["error"]["message"]
-        except (HTTPError, ValueError, KeyError, TypeError) as error:
-            raise ReadFailed(f"{url} does not answer as it should: {error}") from error
-        raise ReadFailed(f"{url} answers {answer.status}: {sentence}")
+        except OSError as error:
+            raise ReadFailed(f"{file} cannot be read: {error.strerror}.") from error
+        except HTTPError as error:
+            raise ReadFailed(f"{self._url}: {why_unreachable(error)}.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReadFailed(f"{url} does not answer as ocr-inference does.") from error
+        raise ReadFailed(f"{file}: {url} answers {answer.status}: {sentence}")
 
     def _health(self) -> dict[str, Any]:
-        answer = self._http.request("GET", f"{self._url}/health")
-        body = json.loads(answer.data)
-        return {"model": body["model"], "ocr-inference": body["version"]}
+        try:
+            answer = self._http.request("GET", f"{self._url}/health")
+            body = json.loads(answer.data)
+            return {"model": body["model"], "ocr-inference": body["version"]}
+        except HTTPError as error:
+            raise ReadFailed(f"{self._url}: {why_unreachable(error)}.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReadFailed(f"{self._url} does not answer as ocr-inference does.") from error
 
 
 def _cpu_name() -> str:
