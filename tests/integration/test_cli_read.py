@@ -160,6 +160,23 @@ def test_an_output_that_cannot_be_written_is_a_sentence(scans: Path, tmp_path: P
     )
 
 
+def test_a_reader_that_has_seen_enough_is_no_failure_to_tell(scans: Path, tmp_path: Path) -> None:
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    process = start("scans/a.png", home=tmp_path, script={"text": "said"}, stdout=ours)
+    os.close(ours)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, "")
+
+
+def test_a_document_that_cannot_be_written_is_told_in_words(scans: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").touch()
+    _, err = read("scans", "--to", "out", home=tmp_path, code=1)
+    assert "scans/sub/c.png: out/sub cannot be written: File exists." in err
+    assert "4 pages of 2 documents were read, 1 failed." in err
+
+
 def test_a_temporary_directory_that_is_not_there_is_a_sentence(scans: Path, tmp_path: Path) -> None:
     process = start("scans/a.png", home=tmp_path, TMPDIR="/nosuch")
     _, err = process.communicate(timeout=60)

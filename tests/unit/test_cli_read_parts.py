@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ocr_server import picture
 
+from ocr_inference.command.document import DocumentError, DocumentReader
 from ocr_inference.command.inputs import Input, find
 from ocr_inference.command.places import PlaceTaken, check_writable, places, write
-from ocr_inference.command.plan import ReadArguments, Refused, plan
+from ocr_inference.command.plan import PlannedFile, ReadArguments, Refused, plan
+from ocr_inference.settings import Settings
 
 
 @pytest.fixture
@@ -120,6 +124,18 @@ def test_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path) -> None:
 def test_what_is_missing_does_not_keep_the_others_from_being_read(tree: Path) -> None:
     found = plan(ReadArguments((str(tree / "b.png"), "none.png")), terminal=False)
     assert ([file.path.name for file in found.files], found.missing) == (["b.png"], ("none.png",))
+
+
+def test_a_document_that_is_gone_meanwhile_is_told_in_words(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.png"
+    room: Any = None  # which it does not come to
+    arguments = ReadArguments((str(gone),))
+    reader = DocumentReader(arguments, Settings(), room, lambda _pages: None, lambda: None)
+    done = asyncio.run(reader.read(PlannedFile(gone, None)))
+    assert done.error == DocumentError(
+        "unreadable_file", "The file cannot be read: No such file or directory."
+    )
+    assert [failure.error for failure in done.failures] == [done.error.message]
 
 
 def test_outputs_that_are_there_are_refused_before_anything_is_read(tree: Path) -> None:
