@@ -22,7 +22,8 @@ def test_ten_thousand_requests_and_no_undocumented_answer(tmp_path: Path) -> Non
     with running_server(tmp_path, ocr_sync_timeout_s=20) as server:
         paths = server.get("/openapi.json").json()["paths"]
         for seed in range(1, SEEDS + 1):
-            asked += fuzz(server, tmp_path, EXAMPLES, seed, timeout=7000)
+            # So many examples meet an error of the fuzzer's own, which ends an operation.
+            asked += fuzz(server, tmp_path, EXAMPLES, seed, timeout=7000, cut_short=True)
             seeds.append(seed)
             if asked >= REQUESTS:
                 break

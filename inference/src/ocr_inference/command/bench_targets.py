@@ -28,6 +28,9 @@ from ocr_inference.version import VERSION
 
 _HOUR_S = 3600.0
 
+_NO_ANSWER = (HTTPError, ValueError, KeyError, TypeError)
+"""Of the connection, or of a body that is not ours."""
+
 
 class ReadFailed(Exception):
     """A document was not read; the sentence says why."""
@@ -155,10 +158,8 @@ class There:
             sentence = body["error"]["message"]
         except OSError as error:
             raise ReadFailed(f"{file} cannot be read: {error.strerror}.") from error
-        except HTTPError as error:
-            raise ReadFailed(f"{self._url}: {why_unreachable(error)}.") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ReadFailed(f"{url} does not answer as ocr-inference does.") from error
+        except _NO_ANSWER as error:
+            raise self._no_answer(error) from error
         raise ReadFailed(f"{file}: {url} answers {answer.status}: {sentence}")
 
     def _health(self) -> dict[str, Any]:
@@ -166,10 +167,13 @@ class There:
             answer = self._http.request("GET", f"{self._url}/health")
             body = json.loads(answer.data)
             return {"model": body["model"], "ocr-inference": body["version"]}
-        except HTTPError as error:
-            raise ReadFailed(f"{self._url}: {why_unreachable(error)}.") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ReadFailed(f"{self._url} does not answer as ocr-inference does.") from error
+        except _NO_ANSWER as error:
+            raise self._no_answer(error) from error
+
+    def _no_answer(self, error: Exception) -> ReadFailed:
+        if isinstance(error, HTTPError):
+            return ReadFailed(f"{self._url}: {why_unreachable(error)}.")
+        return ReadFailed(f"{self._url} does not answer as ocr-inference does.")
 
 
 def _cpu_name() -> str:
