@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -13,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from ocr_inference.engine.base import EngineConfig, ReadOptions
+from ocr_inference.engine.host import child_environment
 from ocr_inference.engine.registry import make_engine
 from ocr_inference.pipeline.decode import render
 from ocr_inference.pipeline.format import as_text
@@ -63,16 +64,18 @@ def bare_pool(model: str, processes: int, threads: int, warm: Path) -> Iterator[
         initializer=_load,
         initargs=(model, threads),
     ) as executor:
-        # Submitted together, so that every process is there and has read one.
-        list(executor.map(read_file, [str(warm)] * processes * 2))
+        # As the server's engine children have it. Read when a process begins, and here alone: a
+        # server that is started later is not to have it.
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in child_environment({}, "engine", threads).items():
+                environment.setenv(name, value)
+            # Submitted together, so that every process is there and has read one.
+            list(executor.map(read_file, [str(warm)] * processes * 2))
         yield BarePool(executor, processes, threads)
 
 
 def _load(model: str, threads: int) -> None:
     global _engine
-    # As the server's engine children have them.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, str(threads))
     cache = Path(tempfile.gettempdir())
     _engine = make_engine(EngineConfig(model, "", "native", "cpu", (), cache, threads))
     for phase in _engine.phases():

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from ocr_server import OcrServer, memory_limit, pdf, picture, refusal, running_server
+from pages import LETTER
 
 from ocr_inference.engine import memory
 from ocr_inference.engine.host import engine_pids, running_pids
@@ -207,6 +208,17 @@ def test_an_engine_that_outgrows_the_container_is_replaced_and_no_page_is_lost(
     assert asyncio.run(pages(7)) == list("1234567")
     assert len(replaced) >= 2  # 150 MiB are not three pages
     assert set(replaced) == {"memory"}
+
+
+def test_an_engine_without_pages_gives_back_what_it_kept_for_the_next(tmp_path: Path) -> None:
+    with running_server(tmp_path, ocr_model="pp-ocr", ocr_engine_workers=1) as server:
+        engine = server.child("engine")
+        assert engine is not None
+        loaded = resident_bytes(engine)
+        assert server.read(LETTER.read_bytes()).status_code == 200
+        kept = resident_bytes(engine)
+        assert kept > loaded + (300 << 20)
+        server.wait_for(lambda: resident_bytes(engine) < (loaded + kept) / 2)
 
 
 def test_a_model_that_needs_nearly_all_the_memory_is_not_replaced_all_the_time(

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from ocr_inference.engine import wire
 from ocr_inference.engine.child import Handler, answer
-from ocr_inference.engine.host import child_environment
+from ocr_inference.engine.host import ENGINE_TUNABLES, child_environment
 from ocr_inference.engine.wire import Message, WireError
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Line, PageText, Word
@@ -114,7 +114,7 @@ def test_a_page_crosses_with_all_its_parts() -> None:
 
 def test_a_child_inherits_no_credentials() -> None:
     given = {"OCR_S3_SECRET_KEY": "x", "CLOUDRU_S3_ACCESS_KEY": "y", "PATH": "/bin", "HOME": "/tmp"}
-    kept = child_environment(given, threads=3)
+    kept = child_environment(given, "decode", threads=3)
     assert kept == {
         "PATH": "/bin",
         "HOME": "/tmp",
@@ -122,3 +122,9 @@ def test_a_child_inherits_no_credentials() -> None:
         "OPENBLAS_NUM_THREADS": "3",
         "MKL_NUM_THREADS": "3",
     }
+
+
+def test_an_engine_keeps_its_memory_for_the_next_page_unless_it_is_told_otherwise() -> None:
+    assert child_environment({}, "engine", 1)["GLIBC_TUNABLES"] == ENGINE_TUNABLES
+    given = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
+    assert child_environment(given, "engine", 1)["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=0"

@@ -41,7 +41,7 @@ def test_a_cpu_engine_has_a_child_for_each_core_where_the_memory_allows(
 
 def test_a_larger_engine_has_fewer(machine: dict[str, int | None]) -> None:
     machine["memory"] = 4096 * MIB
-    assert pool_size(0, "pp-ocr", None, 467 * MIB) == 3
+    assert pool_size(0, "pp-ocr", None, 200 * MIB) == 3
 
 
 def test_what_is_asked_for_is_what_there_is(machine: dict[str, int | None]) -> None:

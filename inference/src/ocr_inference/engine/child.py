@@ -11,6 +11,7 @@ import ctypes
 import importlib
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -37,6 +38,9 @@ ROLES = {
 }
 NICE = 5
 """The HTTP process comes first: a probe must be answered while every core is busy reading."""
+
+IDLE_S = 10.0
+"""A child that had no call for so long gives its free memory back to the system."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -69,8 +73,15 @@ def main() -> None:
     except RoleFailed:
         sys.exit(1)
     _take_signals()  # again: paddle's C++ takes SIGTERM when it is imported
-    while (call := wire.receive(sock)) is not None:
+    while (call := _next_call(sock)) is not None:
         sock.sendall(answer(handlers, call))
+
+
+def _next_call(sock: socket.socket) -> Message | None:
+    """None when the parent is gone. Where none comes, what was kept for it is given back."""
+    if not select.select([sock], [], [], IDLE_S)[0]:
+        ctypes.CDLL(None).malloc_trim(0)
+    return wire.receive(sock)
 
 
 def answer(handlers: Handlers, call: Message) -> bytes:

@@ -27,6 +27,20 @@ log = logging.getLogger("ocr_inference.host")
 
 EventHandler = Callable[[Message], None]
 
+_MIB = 1024**2
+
+ENGINE_TUNABLES = ":".join(
+    (
+        "glibc.malloc.hugetlb=1",
+        f"glibc.malloc.mmap_threshold={256 * _MIB}",
+        f"glibc.malloc.trim_threshold={512 * _MIB}",
+    )
+)
+"""How an engine child allocates (glibc's manual, "Memory Allocation Tunables"): in large pages, and
+what a page has needed is kept for the next one. By default every tensor is mapped and given back:
+200,000 page faults for a page with pp-ocr, and 4.5 s where it takes 3.6 s with these. Its peak is
+1.0 GiB and not 0.9, and stays. Tesseract and paddle take and need the same."""
+
 
 _running: dict[int, str] = {}
 """Process ID to role."""
@@ -59,7 +73,7 @@ class Child:
                 [*command, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env=child_environment(os.environ, threads),
+                env=child_environment(os.environ, role, threads),
                 # A group of its own: Ctrl-C in a terminal is not for it, and `kill` gets all of it.
                 start_new_session=True,
             )
@@ -163,7 +177,7 @@ class Child:
         self.lost.set()
 
 
-def child_environment(environment: Mapping[str, str], threads: int) -> dict[str, str]:
+def child_environment(environment: Mapping[str, str], role: str, threads: int) -> dict[str, str]:
     """Ours without the secrets (a child reads hostile files), with the threads it may use."""
     kept = {
         name: value
@@ -172,4 +186,6 @@ def child_environment(environment: Mapping[str, str], threads: int) -> dict[str,
     }
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         kept.setdefault(name, str(threads))
+    if role == "engine":
+        kept.setdefault("GLIBC_TUNABLES", ENGINE_TUNABLES)
     return kept

@@ -6,16 +6,13 @@ import os
 
 from ocr_inference.engine.cgroup import memory_limit
 from ocr_inference.engine.cpu import cpu_threads
+from ocr_inference.engine.memory import LARGEST_SHARE
 from ocr_inference.engine.registry import MODELS
 
 _MIB = 1024**2
 
 OTHERS_BYTES = 400 * _MIB
 """The HTTP process, the decode children and the page images."""
-
-PEAK = 2.0
-"""Of an engine while it reads, in units of what it holds when it is loaded: 1.9 for pp-ocr (467 and
-877 MiB on A4 at 200 dpi), less for the others."""
 
 MOST_WITHOUT_LIMIT = 4
 """Engine children where no memory limit says what is ours: a node of 64 cores has other guests."""
@@ -36,7 +33,8 @@ def pool_size(wanted: int, model: str, cpu_limit: float | None, resident: int) -
     most, limit = cpu_threads(cpu_limit), memory_limit()
     if limit is None:
         most, limit = min(most, MOST_WITHOUT_LIMIT), _physical_memory() // 2
-    return max(1, min(most, int((limit - OTHERS_BYTES) / (PEAK * max(resident, _MIB)))))
+    room = limit * LARGEST_SHARE - OTHERS_BYTES
+    return max(1, min(most, int(room / (resident + known.page_mib * _MIB))))
 
 
 def decoders(cpu_limit: float | None) -> int:
