@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,9 +14,10 @@ import httpx
 import pytest
 from ocr_server import OcrServer, memory_limit, pdf, picture, refusal, running_server
 from pages import LETTER
+from PIL import Image as Pillow
 
 from ocr_inference.engine import memory
-from ocr_inference.engine.host import engine_pids, running_pids
+from ocr_inference.engine.host import Child, engine_pids, running_pids
 from ocr_inference.engine.memory import MemoryBound, resident_bytes
 from ocr_inference.engine.spawn import engine_spawner
 from ocr_inference.engine.supervisor import EngineSupervisor, RawPage
@@ -128,6 +129,17 @@ def test_the_next_page_is_rendered_while_one_is_read(
         assert (server.metric("ocr_inflight_pages"), server.metric(READ)) == (1, 0)
 
 
+def test_a_page_that_is_read_alone_has_all_cores_and_of_many_each_its_share(tmp_path: Path) -> None:
+    script = {"text": "{readers}", "page_seconds": 0.2}
+    with running_server(tmp_path, script, ocr_engine_workers=2) as server:
+        server.wait_for(lambda: len(server.children("engine")) == 2)
+        alone = [server.read(pdf(1, side)).json()["text"] for side in (100, 110)]
+        assert alone == ["1", "1"]
+        pages = server.read(pdf(6, 120)).json()["pages"]
+        said = [page["blocks"][0]["text"] for page in pages]
+        assert said[:5] == ["2"] * 5  # the last one may have no other beside it
+
+
 def test_a_hanging_engine_is_replaced_and_the_others_go_on(
     tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
@@ -171,43 +183,70 @@ def test_an_engine_lost_in_a_call_that_cannot_be_replaced_is_not_alive(
 def test_an_engine_that_outgrows_the_container_is_replaced_and_no_page_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Put together here and not as a process: there a child is kept for a minute at least.
-    monkeypatch.setattr(memory, "LEAST_SERVICE_S", 0.0)
-    monkeypatch.setattr(memory, "SERVICE_PER_LOAD", 0.0)
     settings = Settings(model="scripted", cache_dir=tmp_path, heartbeat_deadline_s=10)
     spawn = engine_spawner(settings, '{"leak_mib": 60, "text": "{count}"}', 1.0)
+    page = raw_page(tmp_path, Pillow.new("RGB", (5, 2)))
+    texts, replaced = read_within(150, spawn, page, 7, monkeypatch)
+    assert texts == list("1234567")
+    assert len(replaced) >= 2  # 150 MiB are not three pages
+    assert set(replaced) == {"memory"}
+
+
+def test_an_engine_is_not_replaced_for_what_it_keeps_for_the_next_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(model="pp-ocr", cache_dir=tmp_path, heartbeat_deadline_s=60)
+    page = raw_page(tmp_path, Pillow.open(LETTER).convert("RGB"))
+    # It holds 200 MiB, needs 950 for the page and would keep them.
+    texts, replaced = read_within(600, engine_spawner(settings, "", 1.0), page, 2, monkeypatch)
+    assert len(texts) == 2
+    assert not replaced
+
+
+def raw_page(folder: Path, picture: Pillow.Image) -> RawPage:
+    file = folder / "page.bgr"
+    file.write_bytes(picture.tobytes("raw", "BGR"))
+    return RawPage(file, picture.height, picture.width, 200)
+
+
+def read_within(
+    mib: int,
+    spawn: Callable[[], Child],
+    page: RawPage,
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[list[str], list[str]]:
+    """The first block's text of a page read so often by an engine that may hold so much, and why
+    its child was replaced. Put together here and not as a process: there a child is kept for a
+    minute at least."""
+    monkeypatch.setattr(memory, "LEAST_SERVICE_S", 0.0)
+    monkeypatch.setattr(memory, "SERVICE_PER_LOAD", 0.0)
     first, began = spawn(), time.monotonic()
-    limit = round((resident_bytes(os.getpid()) + (150 << 20)) / memory.LARGEST_SHARE)
+    limit = round((resident_bytes(os.getpid()) + (mib << 20)) / memory.LARGEST_SHARE)
     replaced: list[str] = []
-    record = StartRecord("scripted", "", "native", None, began)
     engine = EngineSupervisor(
         spawn,
         first,
         began,
-        record,
+        StartRecord("", "", "native", None, began),
         10.0,
         replaced.append,
         MemoryBound(limit, running_pids, engine_pids),
     )
-    image = tmp_path / "page.bgr"
-    image.write_bytes(bytes(30))
-    page = RawPage(image, 2, 5, 72)
 
-    async def pages(count: int) -> list[str]:
+    async def pages() -> list[str]:
         running = asyncio.create_task(engine.run())
         texts = []
         for _ in range(count):
             await engine.until_ready()
-            text = await engine.read(page, (), 10.0)
+            text = await engine.read(page, (), 60.0)
             texts.append(text["blocks"][0]["text"])
         assert engine.alive(time.monotonic())
         running.cancel()
         await asyncio.wait([running])
         return texts
 
-    assert asyncio.run(pages(7)) == list("1234567")
-    assert len(replaced) >= 2  # 150 MiB are not three pages
-    assert set(replaced) == {"memory"}
+    return asyncio.run(pages()), replaced
 
 
 def test_an_engine_without_pages_gives_back_what_it_kept_for_the_next(tmp_path: Path) -> None:

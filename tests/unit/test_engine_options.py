@@ -5,6 +5,7 @@ import pytest
 
 from ocr_inference.engine.base import EngineConfig, EngineError, UnsupportedOption
 from ocr_inference.engine.languages import PP_OCR_6, TESSERACT
+from ocr_inference.engine.pp_ocr import threads_for
 from ocr_inference.engine.registry import make_engine
 from ocr_inference.engine.tesseract import TesseractEngine
 
@@ -27,6 +28,14 @@ def test_pp_ocr_refuses_what_it_cannot_read_and_names_the_engine_that_can(langua
 
 def test_pp_ocr_takes_the_languages_it_reads() -> None:
     make_engine(replace(CONFIG, languages=("en", "DE", "zh-Hant", "ja", "sr-Latn")))
+
+
+@pytest.mark.parametrize(
+    ("cores", "readers", "threads"),
+    [(2, 1, 2), (2, 2, 1), (1, 4, 1), (6, 1, 6), (6, 2, 2), (16, 3, 4), (16, 16, 1)],
+)
+def test_a_page_has_its_share_of_the_cores(cores: int, readers: int, threads: int) -> None:
+    assert threads_for(cores, readers) == threads
 
 
 @pytest.mark.parametrize("model", ["pp-ocr", "tesseract"])

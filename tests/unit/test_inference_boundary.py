@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import math
+import resource
 import socket
 import struct
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from ocr_inference.engine import wire
+from ocr_inference.engine import child, wire
 from ocr_inference.engine.child import Handler, answer
 from ocr_inference.engine.host import ENGINE_TUNABLES, child_environment
 from ocr_inference.engine.wire import Message, WireError
@@ -128,3 +131,14 @@ def test_an_engine_keeps_its_memory_for_the_next_page_unless_it_is_told_otherwis
     assert child_environment({}, "engine", 1)["GLIBC_TUNABLES"] == ENGINE_TUNABLES
     given = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
     assert child_environment(given, "engine", 1)["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=0"
+
+
+def test_a_child_hears_on_a_socket_with_a_high_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "IDLE_S", 0.01)  # the parent is silent at first
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, limits[1]), limits[1]))
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.socket(fileno=fcntl.fcntl(theirs, fcntl.F_DUPFD, 1024)) as high:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        threading.Timer(0.1, wire.send, (ours, {"id": 1})).start()
+        assert child._next_call(high) == {"id": 1}

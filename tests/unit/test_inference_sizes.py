@@ -39,9 +39,12 @@ def test_a_cpu_engine_has_a_child_for_each_core_where_the_memory_allows(
     assert pool_size(0, model, None, 100 * MIB) == size
 
 
-def test_a_larger_engine_has_fewer(machine: dict[str, int | None]) -> None:
-    machine["memory"] = 4096 * MIB
-    assert pool_size(0, "pp-ocr", None, 200 * MIB) == 3
+@pytest.mark.parametrize(("memory", "size"), [(2048, 1), (3072, 2), (4096, 3)])
+def test_what_a_page_takes_beyond_the_loaded_engine_counts(
+    memory: int, size: int, machine: dict[str, int | None]
+) -> None:
+    machine["memory"] = memory * MIB
+    assert pool_size(0, "pp-ocr", None, 200 * MIB) == size
 
 
 def test_what_is_asked_for_is_what_there_is(machine: dict[str, int | None]) -> None:

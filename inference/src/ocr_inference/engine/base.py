@@ -27,7 +27,7 @@ class EngineConfig:
     """ISO 639-1; empty means the engine's default."""
     cache_dir: Path
     cpu_threads: int
-    """Threads for one page, from the cgroup's CPU limit."""
+    """Threads for a page that is read alone, from the cgroup's CPU limit."""
     script: str = ""
 
 
@@ -58,6 +58,8 @@ class ReadOptions:
     dpi: int = 200
     languages: tuple[str, ...] = ()
     task: Task = "parse"
+    readers: int = 1
+    """How many engines read at the same time, with this one: each has its share of the cores."""
     wanted: Callable[[], bool] = lambda: True
     """Whether somebody still waits for the page: an engine that works in steps asks between them
     and raises `TimeoutError` when not."""

@@ -79,9 +79,18 @@ def main() -> None:
 
 def _next_call(sock: socket.socket) -> Message | None:
     """None when the parent is gone. Where none comes, what was kept for it is given back."""
-    if not select.select([sock], [], [], IDLE_S)[0]:
-        ctypes.CDLL(None).malloc_trim(0)
+    waiting = select.poll()  # `select` knows no descriptor above 1023, and the parent may have them
+    waiting.register(sock, select.POLLIN)
+    if not waiting.poll(IDLE_S * 1000):
+        trim()
     return wire.receive(sock)
+
+
+def trim() -> None:
+    """Give free memory back to the system, where the C library is one that keeps it: glibc."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def answer(handlers: Handlers, call: Message) -> bytes:

@@ -21,7 +21,7 @@ from ocr_inference.engine.base import (
     UnsupportedOption,
     VlmEngine,
 )
-from ocr_inference.engine.child import Emit, Handler, Handlers, RoleFailed
+from ocr_inference.engine.child import Emit, Handler, Handlers, RoleFailed, trim
 from ocr_inference.engine.plan import BlockAnswer, PagePlan
 from ocr_inference.engine.registry import make_engine, resolve_version
 from ocr_inference.engine.wire import Message
@@ -38,7 +38,7 @@ def start(config: Message, emit: Emit) -> Handlers:
         return engine.read(_image(call), _options(call), call["timeout"])
 
     if config["backend"] == "native":
-        return {"read": _explained(read)}
+        return {"read": _explained(read), "trim": _trim}
     vlm_engine = cast("VlmEngine", engine)
 
     def plan(call: Message) -> PagePlan:
@@ -49,7 +49,11 @@ def start(config: Message, emit: Emit) -> Handlers:
         answers = [BlockAnswer(**answer) for answer in call["answers"]]
         return vlm_engine.finish(_image(call), _options(call), call["state"], answers)
 
-    return {"plan": _explained(plan), "finish": _explained(finish)}
+    return {"plan": _explained(plan), "finish": _explained(finish), "trim": _trim}
+
+
+def _trim(_: Message) -> None:
+    trim()
 
 
 def _config(message: Message) -> EngineConfig:
@@ -73,6 +77,7 @@ def _load(config: EngineConfig, emit: Emit) -> Engine:
             where = f"{phase.name}: "
             _run(phase, emit)
         facts = engine.facts()
+        trim()  # of what only loading needed: how large a loaded engine is, is asked now
     except Exception as error:
         if not isinstance(error, EngineError):
             log.exception("load failed")
@@ -119,6 +124,7 @@ def _options(call: Message) -> ReadOptions:
         dpi=call["dpi"],
         languages=tuple(call["languages"]),
         task=call["task"],
+        readers=call.get("readers", 1),
         # The parent takes the image away when nobody wants the page any more.
         wanted=Path(call["image"]).exists,
     )

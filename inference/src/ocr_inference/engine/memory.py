@@ -46,10 +46,14 @@ class MemoryBound:
         else:
             self._replaceable_from = now + max(LEAST_SERVICE_S, SERVICE_PER_LOAD * seconds)
 
+    def short(self) -> bool:
+        """Whether the processes together hold more than they may."""
+        return sum(map(resident_bytes, (os.getpid(), *self._children()))) > self._most
+
     def exceeded(self, now: float) -> bool:
         """Whether the engine child is to be replaced, the largest of them. Asked after every
         page."""
-        if sum(map(resident_bytes, (os.getpid(), *self._children()))) <= self._most:
+        if not self.short():
             return False
         if resident_bytes(self._pid) < max(map(resident_bytes, self._engines()), default=0):
             return False

@@ -8,8 +8,8 @@ The script is `EngineConfig.script` (`OCR_SCRIPT`). All fields are optional:
   and crash to the first `n` times that the phase is reached (counted across replaced children),
   otherwise it is for ever.
 - `text`: what every page says; `texts`: one per page instead, counted as below, over and over.
-  `{width}`, `{height}`, `{count}` (pages so far) and `{mean}` (mean pixel value) are filled in,
-  so that an answer can be told from another.
+  `{width}`, `{height}`, `{count}` (pages so far), `{mean}` (mean pixel value) and `{readers}` (how
+  many engines read) are filled in, so that an answer can be told from another.
 - `page_seconds`: time of one page, default 0.
 - `pages`: what befalls the first, second, … page: `{}`, `{"fail": "sentence"}` or
   `{"hang"|"spin"|"freeze"|"crash": true}`, each with an optional `seconds`; pages after the list
@@ -152,7 +152,8 @@ class ScriptedEngine:
         return EngineFacts(versions={"scripted": "1"}, device="cpu")
 
     def read(self, image: Image, options: ReadOptions, timeout: float | None) -> PageText:
-        return self._page(image, self._next_page(options, timeout), self._find_blocks())
+        count = self._next_page(options, timeout)
+        return self._page(image, count, options.readers, self._find_blocks())
 
     def plan(self, image: Image, options: ReadOptions, crops: BinaryIO) -> PagePlan:  # noqa: ARG002
         self._next_page(options, None)
@@ -217,7 +218,7 @@ class ScriptedEngine:
         else:
             _befall(phase)
 
-    def _page(self, image: Image, count: int, layout_ms: float | None) -> PageText:
+    def _page(self, image: Image, count: int, readers: int, layout_ms: float | None) -> PageText:
         texts = self._script.texts or (self._script.text,)
         height, width = image.shape[:2]
         text = texts[(count - 1) % len(texts)]
@@ -226,6 +227,7 @@ class ScriptedEngine:
             "{height}": height,
             "{count}": count,
             "{mean}": round(float(image.mean())),
+            "{readers}": readers,
         }.items():
             text = text.replace(token, str(value))
         rows = text.splitlines() or [""]

@@ -34,7 +34,7 @@ def pool_size(wanted: int, model: str, cpu_limit: float | None, resident: int) -
     if limit is None:
         most, limit = min(most, MOST_WITHOUT_LIMIT), _physical_memory() // 2
     room = limit * LARGEST_SHARE - OTHERS_BYTES
-    return max(1, min(most, int(room / (resident + known.page_mib * _MIB))))
+    return max(1, min(most, int(room / max(resident + known.page_mib * _MIB, _MIB))))
 
 
 def decoders(cpu_limit: float | None) -> int:

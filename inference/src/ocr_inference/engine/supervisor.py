@@ -129,10 +129,18 @@ class EngineSupervisor:
         self._wanted.set()
 
     async def read(
-        self, page: RawPage, languages: tuple[str, ...], within: float, task: Task = "parse"
+        self,
+        page: RawPage,
+        languages: tuple[str, ...],
+        within: float,
+        task: Task = "parse",
+        readers: int = 1,
     ) -> Message:
-        """Read one page `within` seconds. Errors are those of `call`."""
-        return await self.call("read", page, within, languages=languages, task=task)
+        """Read one page `within` seconds; `readers` as in `ReadOptions`. Errors are those of
+        `call`."""
+        return await self.call(
+            "read", page, within, languages=languages, task=task, readers=readers
+        )
 
     async def call(self, op: str, page: RawPage, within: float, **arguments: Any) -> Message:
         """One call about a page `within` seconds; silence for H more ends the child.
@@ -171,9 +179,16 @@ class EngineSupervisor:
             ) from None
         else:
             self._answered = True
+            await self._spare_memory(child)
             return result
         finally:
             self._recycle(child)
+
+    async def _spare_memory(self, child: Child) -> None:
+        """What a child has kept for its next page is no leak, and is not to cost the child."""
+        if self._memory.short():
+            with contextlib.suppress(ChildLost):
+                await child.call("trim")
 
     def end_call(self, why: str) -> None:
         """End the call in work, which nobody wants any more, with the child that is in it."""

@@ -81,6 +81,7 @@ class Dispatcher:
         self._admission = admission
         self._metrics = metrics
         self._queue = FairQueue()
+        self._open = 0
         self._server = server
         # One with each engine, one ready for the next. Where a server reads, an engine is with a
         # page for a moment only.
@@ -89,7 +90,17 @@ class Dispatcher:
         self._decoded: asyncio.Queue[_Decoded] = asyncio.Queue()
 
     def put(self, work: PageWork) -> None:
+        self._open += 1
+        work.outcome.add_done_callback(self._close)
         self._queue.put(work)
+
+    def _close(self, _: asyncio.Future[PageOutcome]) -> None:
+        self._open -= 1
+
+    @property
+    def _readers(self) -> int:
+        """How many engines have a page now, or will in a moment."""
+        return min(self._engines.size, max(1, self._open))
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -219,7 +230,7 @@ class Dispatcher:
         work = decoded.work
         limited_by_pace = within < work.deadline - time.monotonic() - SHORTEST_CALL_S
         reading = asyncio.ensure_future(
-            engine.read(decoded.image, work.languages, within, work.task)
+            engine.read(decoded.image, work.languages, within, work.task, self._readers)
         )
         if not await _while_wanted(work, reading):
             await self._abandon(engine, decoded, reading)
