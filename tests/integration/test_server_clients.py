@@ -388,8 +388,8 @@ def test_a_long_body_is_never_in_memory(tmp_path: Path) -> None:
         before = peak_bytes(server.pid)
         for route, body in bodies.items():
             assert server.http.post(route, **body).status_code == 200
-            # 10 to 13 MiB, however long the text is.
-            assert peak_bytes(server.pid) - before < 0.45 * len(text), route
+            # A third of the text; 10 to 13 MiB are taken, however long it is.
+            assert peak_bytes(server.pid) - before < 15 * 1024**2, route
 
 
 def peak_bytes(pid: int) -> int:

@@ -102,7 +102,7 @@ class PpOcrEngine:
         self._reader(self._config.cpu_threads)
 
     def _reader(self, threads: int) -> Any:
-        """Loaded in a quarter of a second where it is not yet."""
+        """Loaded where it is not yet; the first page with it takes a second longer."""
         if threads not in self._readers:
             own = {"EngineConfig.onnxruntime.intra_op_num_threads": threads}
             reader = self._make(params={**_PARAMETERS, **own})
