@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,17 @@ def test_pages_are_counted_across_children(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="Smudged"):
         engine(tmp_path, **script).read(PAGE, ReadOptions(), None)
     assert engine(tmp_path, **script).read(PAGE, ReadOptions(), None).blocks[0].text[0] == "3"
+
+
+def test_engines_that_read_at_once_count_every_page_once(tmp_path: Path) -> None:
+    engines = [engine(tmp_path, text="{count}") for _ in range(4)]
+
+    def read(one: ScriptedEngine) -> list[str]:
+        return [one.read(PAGE, ReadOptions(), None).blocks[0].text for _ in range(50)]
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        counts = [count for texts in pool.map(read, engines) for count in texts]
+    assert sorted(map(int, counts)) == list(range(1, 201))
 
 
 def test_a_timeout_is_honoured_only_when_the_script_says_so(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ so a replaced child goes on where the one before it ended; another script begins
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import json
 import math
@@ -125,13 +126,18 @@ class Counters:
         self._path = _writable(cache_dir) / name
 
     def next(self, key: str) -> int:
-        counts: dict[str, int] = json.loads(self._path.read_text()) if self._path.exists() else {}
-        counts[key] = counts.get(key, 0) + 1
-        # Replaced as a whole: a process killed while writing must not leave half a file.
-        part = self._path.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(counts))
-        part.replace(self._path)
-        return counts[key]
+        # Engines of one pool count together. The lock is let go with the file, also by a crash.
+        with self._path.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            counts: dict[str, int] = (
+                json.loads(self._path.read_text()) if self._path.exists() else {}
+            )
+            counts[key] = counts.get(key, 0) + 1
+            # Replaced as a whole: a process killed while writing must not leave half a file.
+            part = self._path.with_suffix(f".{os.getpid()}")
+            part.write_text(json.dumps(counts))
+            part.replace(self._path)
+            return counts[key]
 
 
 class ScriptedEngine:
