@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -67,7 +68,7 @@ def bare_pool(model: str, processes: int, threads: int, warm: Path) -> Iterator[
         # As the server's engine children have it. Read when a process begins, and here alone: a
         # server that is started later is not to have it.
         with pytest.MonkeyPatch.context() as environment:
-            for name, value in child_environment({}, "engine", threads).items():
+            for name, value in child_environment(os.environ, "engine", threads).items():
                 environment.setenv(name, value)
             # Submitted together, so that every process is there and has read one.
             list(executor.map(read_file, [str(warm)] * processes * 2))

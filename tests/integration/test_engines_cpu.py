@@ -15,6 +15,7 @@ from cer import cer
 from pages import ARTICLE, LETTER, REPORT, tessdata, truth
 
 from ocr_inference.engine.base import Engine, EngineConfig, ReadOptions, UnsupportedOption
+from ocr_inference.engine.pp_ocr import PpOcrEngine
 from ocr_inference.engine.registry import make_engine
 from ocr_inference.pipeline.decode import Limits, render
 
@@ -42,6 +43,24 @@ def read(
     )
     assert done.returncode == code, done.stderr
     return done
+
+
+def test_a_page_beside_others_is_read_with_its_share_of_the_threads(tmp_path: Path) -> None:
+    engine = make_engine(EngineConfig("pp-ocr", "", "native", "cpu", (), tmp_path, 2, readers=2))
+    assert isinstance(engine, PpOcrEngine)
+    for phase in engine.phases():
+        phase.run()
+    loaded, image = dict(engine._readers), render(LETTER, 1, 200, LIMITS).image
+    texts = []
+    for readers, threads in ((1, 2), (2, 1)):
+        one = loaded[threads]
+        for model in (one.text_det, one.text_rec):
+            options = model.session.session.get_session_options()
+            assert options.intra_op_num_threads == threads
+        engine._readers = {threads: one}  # no other can be taken
+        texts.append(engine.read(image, ReadOptions(readers=readers), None).blocks)
+    assert texts[0] == texts[1]
+    assert set(loaded) == {1, 2}
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_the_next_page_is_rendered_while_one_is_read(
 def test_a_page_that_is_read_alone_has_all_cores_and_of_many_each_its_share(tmp_path: Path) -> None:
     script = {"text": "{readers}", "page_seconds": 0.2}
     with running_server(tmp_path, script, ocr_engine_workers=2) as server:
-        server.wait_for(lambda: len(server.children("engine")) == 2)
+        server.wait_for(lambda: server.metric("ocr_engines_ready") == 2)
         alone = [server.read(pdf(1, side)).json()["text"] for side in (100, 110)]
         assert alone == ["1", "1"]
         pages = server.read(pdf(6, 120)).json()["pages"]

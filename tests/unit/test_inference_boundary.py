@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from ocr_inference.engine import child, wire
+from ocr_inference.engine import child, host, wire
 from ocr_inference.engine.child import Handler, answer
-from ocr_inference.engine.host import ENGINE_TUNABLES, child_environment
+from ocr_inference.engine.host import TUNABLES, child_environment
 from ocr_inference.engine.wire import Message, WireError
 from ocr_inference.errors import PublicError
 from ocr_inference.pipeline.page import Block, ConfidenceSource, Line, PageText, Word
@@ -118,6 +118,7 @@ def test_a_page_crosses_with_all_its_parts() -> None:
 def test_a_child_inherits_no_credentials() -> None:
     given = {"OCR_S3_SECRET_KEY": "x", "CLOUDRU_S3_ACCESS_KEY": "y", "PATH": "/bin", "HOME": "/tmp"}
     kept = child_environment(given, "decode", threads=3)
+    assert kept.pop("GLIBC_TUNABLES", None) in (None, ":".join(TUNABLES["decode"]))
     assert kept == {
         "PATH": "/bin",
         "HOME": "/tmp",
@@ -127,10 +128,35 @@ def test_a_child_inherits_no_credentials() -> None:
     }
 
 
-def test_an_engine_keeps_its_memory_for_the_next_page_unless_it_is_told_otherwise() -> None:
-    assert child_environment({}, "engine", 1)["GLIBC_TUNABLES"] == ENGINE_TUNABLES
-    given = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
-    assert child_environment(given, "engine", 1)["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=0"
+HUGE, MMAP, TRIM = TUNABLES["engine"]
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, [HUGE, MMAP, TRIM]),
+        (
+            {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0:glibc.pthread.rseq=0"},
+            ["glibc.malloc.hugetlb=0", "glibc.pthread.rseq=0", MMAP, TRIM],
+        ),
+        ({"MALLOC_TRIM_THRESHOLD_": "1000"}, [HUGE, MMAP]),
+        ({"MALLOC_MMAP_THRESHOLD_": "1000"}, [HUGE, TRIM]),
+    ],
+    ids=str,
+)
+def test_a_child_keeps_its_memory_for_the_next_page_unless_it_is_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, own: dict[str, str], expected: list[str]
+) -> None:
+    monkeypatch.setattr(host, "_glibc", lambda: (2, 35))
+    assert child_environment(own, "engine", 1)["GLIBC_TUNABLES"].split(":") == expected
+
+
+@pytest.mark.parametrize("glibc", [(2, 34), ()], ids=str)
+def test_another_c_library_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, glibc: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(host, "_glibc", lambda: glibc)
+    assert "GLIBC_TUNABLES" not in child_environment({}, "engine", 1)
 
 
 def test_a_child_hears_on_a_socket_with_a_high_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ class Engine:
     load_seconds = 0.0
 
     def __init__(self) -> None:
-        self.size = 1
+        self.size = self.ready = 1
 
     async def take(self) -> Engine:
         return self

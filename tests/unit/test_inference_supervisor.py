@@ -6,14 +6,16 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from ocr_inference.engine import supervisor as module
-from ocr_inference.engine.host import Child
+from ocr_inference.engine.host import Child, ChildLost
 from ocr_inference.engine.memory import MemoryBound
-from ocr_inference.engine.supervisor import EngineState, EngineSupervisor
+from ocr_inference.engine.supervisor import EngineState, EngineSupervisor, RawPage
+from ocr_inference.errors import PublicError
 from ocr_inference.startup import StartRecord
 
 
@@ -86,6 +88,88 @@ def test_a_page_that_waits_shortens_every_back_off() -> None:
         return time.monotonic() - began
 
     assert asyncio.run(scenario()) < 4
+
+
+class TrimmedChild:
+    """Reads, and behaves at its trim as it is told."""
+
+    def __init__(self, read: Callable[[], object], trim: Callable[[], Awaitable[object]]) -> None:
+        self.lost = asyncio.Event()
+        self.pid = 0
+        self.trims = 0
+        self._read, self._trim = read, trim
+
+    async def call(self, op: str, **_: object) -> object:
+        if op == "read":
+            return self._read()
+        self.trims += 1
+        return await self._trim()
+
+    def kill(self) -> None:
+        self.lost.set()
+
+
+class NoRoom(MemoryBound):
+    def short(self) -> bool:
+        return True
+
+    def exceeded(self, now: float) -> bool:  # noqa: ARG002
+        return False
+
+
+async def silent() -> None:
+    await asyncio.sleep(3600)
+
+
+async def refusing() -> None:
+    raise PublicError(502, "engine_error", "The page failed by an internal error.")
+
+
+async def dying() -> None:
+    raise ChildLost
+
+
+async def well() -> None:
+    pass
+
+
+def read_page(child: TrimmedChild) -> tuple[object, EngineSupervisor]:
+    async def scenario() -> tuple[object, EngineSupervisor]:
+        engine = supervisor(child, SilentChild)  # type: ignore[arg-type]
+        engine._memory = NoRoom(None, set, set)
+        engine._ready.set()
+        page = RawPage(Path("page.bgr"), 1, 1, 200)
+        try:
+            return await engine.read(page, (), 5.0), engine
+        except PublicError as error:
+            return error.code, engine
+
+    return asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("trim", "replaced"), [(well, False), (refusing, False), (dying, False), (silent, True)]
+)
+def test_a_page_that_was_read_is_answered_whatever_comes_of_the_trim(
+    monkeypatch: pytest.MonkeyPatch, trim: Callable[[], Awaitable[object]], replaced: bool
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_TRIM_S", 0.05)
+    child = TrimmedChild(lambda: {"blocks": []}, trim)
+    answer, engine = read_page(child)
+    assert answer == {"blocks": []}
+    assert child.trims == 1
+    assert child.lost.is_set() is replaced
+    assert engine.is_ready is not replaced
+    assert (engine._lost_in_call is not None) is replaced
+
+
+def test_a_page_that_the_engine_refused_does_not_cost_the_child_its_memory() -> None:
+    def refused() -> object:
+        raise PublicError(422, "unsupported_option", "no")
+
+    child = TrimmedChild(refused, well)
+    answer, engine = read_page(child)
+    assert (answer, child.trims, engine.is_ready) == ("unsupported_option", 1, True)
 
 
 def test_a_child_that_was_waited_for_is_not_killed_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ class EngineConfig:
     cpu_threads: int
     """Threads for a page that is read alone, from the cgroup's CPU limit."""
     script: str = ""
+    readers: int = 1
+    """The most engines that may read at the same time, with this one."""
 
 
 @dataclass(frozen=True, slots=True)

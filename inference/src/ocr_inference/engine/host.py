@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ocr_inference import logs
@@ -30,18 +30,28 @@ EventHandler = Callable[[Message], None]
 
 _MIB = 1024**2
 
-ENGINE_TUNABLES = ":".join(
-    (
+
+def _kept(mmap_mib: int, trim_mib: int) -> tuple[str, ...]:
+    return (
         "glibc.malloc.hugetlb=1",
-        f"glibc.malloc.mmap_threshold={256 * _MIB}",
-        f"glibc.malloc.trim_threshold={512 * _MIB}",
+        f"glibc.malloc.mmap_threshold={mmap_mib * _MIB}",
+        f"glibc.malloc.trim_threshold={trim_mib * _MIB}",
     )
-)
-"""How an engine child allocates (glibc's manual, "Memory Allocation Tunables"): in large pages, and
-what a page has needed is kept for the next one. By default every tensor is mapped and given back:
-200,000 page faults for a page with pp-ocr, and 4.5 s where it takes 3.6 s with these. PaddleOCR-VL
-with tiny models takes a third less, tesseract the same. The peak of pp-ocr is 1.0 GiB and not 0.9;
-it stays until no page comes (`child.IDLE_S`) or memory is short."""
+
+
+TUNABLES = {"engine": _kept(256, 512), "decode": _kept(64, 64)}
+"""How a child allocates (glibc's manual, "Memory Allocation Tunables"): in large pages, and what a
+page has needed is kept for the next one. By default every tensor and picture is mapped and given
+back: 200,000 page faults for a page with pp-ocr, and 4.5 s where it takes 3.6 s with these.
+PaddleOCR-VL with tiny models takes a third less, tesseract the same. The peak of pp-ocr is 950 MiB
+and not 750; it stays until no page comes (`child.IDLE_S`) or memory is short. A decoder keeps what
+an A4 page needs, which costs 30 ms each time otherwise, and not what the largest does."""
+
+_ALIASES = {
+    "glibc.malloc.mmap_threshold": "MALLOC_MMAP_THRESHOLD_",
+    "glibc.malloc.trim_threshold": "MALLOC_TRIM_THRESHOLD_",
+}
+"""Variables of glibc that mean the same, and give way to a tunable."""
 
 _TUNABLE_GLIBC = (2, 35)
 """Older ones know no `hugetlb`, and refuse the one threshold but not the other, which is slow."""
@@ -191,9 +201,18 @@ def child_environment(environment: Mapping[str, str], role: str, threads: int) -
     }
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         kept.setdefault(name, str(threads))
-    if role == "engine" and _glibc() >= _TUNABLE_GLIBC:
-        kept.setdefault("GLIBC_TUNABLES", ENGINE_TUNABLES)
+    if _glibc() >= _TUNABLE_GLIBC:
+        kept["GLIBC_TUNABLES"] = _tunables(TUNABLES[role], kept)
     return kept
+
+
+def _tunables(wanted: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Ours, but for those that a person has set, by either of their names."""
+    own = [entry for entry in environment.get("GLIBC_TUNABLES", "").split(":") if entry]
+    named = {entry.partition("=")[0] for entry in own}
+    named |= {name for name, alias in _ALIASES.items() if alias in environment}
+    ours = [entry for entry in wanted if entry.partition("=")[0] not in named]
+    return ":".join([*own, *ours])
 
 
 def _glibc() -> tuple[int, ...]:

@@ -48,6 +48,8 @@ class MemoryBound:
 
     def short(self) -> bool:
         """Whether the processes together hold more than they may."""
+        if self._most == math.inf:
+            return False
         return sum(map(resident_bytes, (os.getpid(), *self._children()))) > self._most
 
     def exceeded(self, now: float) -> bool:

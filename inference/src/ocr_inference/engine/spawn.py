@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ocr_inference.engine.cpu import cpu_threads
 from ocr_inference.engine.host import Child
+from ocr_inference.engine.sizes import pool_size
 from ocr_inference.settings import Settings
 
 
@@ -20,6 +21,8 @@ def engine_spawner(settings: Settings, script: str, cpu_limit: float | None) -> 
         "cache_dir": str(settings.cache_dir),
         "cpu_threads": threads,
         "script": script,
+        # By all but the memory, which is known once the first is loaded.
+        "readers": pool_size(settings.engine_workers, settings.model, cpu_limit, resident=0),
     }
     return lambda: Child("engine", config, threads)
 

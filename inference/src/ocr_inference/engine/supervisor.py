@@ -28,6 +28,9 @@ SHORTEST_LOAD_LIMIT_S = 600.0
 LOAD_LIMIT_FACTOR = 4.0
 """A replacement that takes longer than the slowest load so often, hangs: a dead volume or GPU."""
 
+LONGEST_TRIM_S = 10.0
+"""It takes milliseconds."""
+
 PROVEN_S = 60.0
 """A child that was ready this long, or read a page, was worth loading."""
 
@@ -177,6 +180,9 @@ class EngineSupervisor:
             raise PublicError(
                 502, "engine_error", "The engine ended while it was reading this page."
             ) from None
+        except PublicError:  # what the engine says of this page
+            await self._spare_memory(child)
+            raise
         else:
             self._answered = True
             await self._spare_memory(child)
@@ -185,10 +191,21 @@ class EngineSupervisor:
             self._recycle(child)
 
     async def _spare_memory(self, child: Child) -> None:
-        """What a child has kept for its next page is no leak, and is not to cost the child."""
-        if self._memory.short():
-            with contextlib.suppress(ChildLost):
+        """What a child has kept for its next page is no leak, and is not to cost the child. The
+        page has its answer, whatever comes of this."""
+        if not self._memory.short():
+            return
+        try:
+            async with asyncio.timeout(LONGEST_TRIM_S):
                 await child.call("trim")
+        except TimeoutError:
+            log.error("the engine is silent and is replaced")
+            self._lost_in_call = _now()
+            self._replace("hung")
+        except ChildLost:
+            pass
+        except PublicError as error:
+            log.warning("the engine keeps its memory: %s", error)
 
     def end_call(self, why: str) -> None:
         """End the call in work, which nobody wants any more, with the child that is in it."""

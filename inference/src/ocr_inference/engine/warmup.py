@@ -23,8 +23,9 @@ def page() -> Image:
     return from_pillow(sheet)
 
 
-def warm(engine: Engine) -> None:
-    """Read it; an engine that finds nothing on it would find nothing on a client's page either."""
-    read = engine.read(page(), ReadOptions(), None)
+def warm(engine: Engine, readers: int = 1) -> None:
+    """Read it, as one of so many; an engine that finds nothing on it would find nothing on a
+    client's page either."""
+    read = engine.read(page(), ReadOptions(readers=readers), None)
     if not any(block.text.strip() for block in read.blocks):
         raise EngineError("The engine loaded but read nothing on its warm-up page.")

@@ -100,7 +100,7 @@ class Dispatcher:
     @property
     def _readers(self) -> int:
         """How many engines have a page now, or will in a moment."""
-        return min(self._engines.size, max(1, self._open))
+        return max(1, min(self._engines.ready, self._open))
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
