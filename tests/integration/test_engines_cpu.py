@@ -58,8 +58,9 @@ def test_a_page_beside_others_is_read_with_its_share_of_the_threads(tmp_path: Pa
             options = model.session.session.get_session_options()
             assert options.intra_op_num_threads == threads
         engine._readers = {threads: one}  # no other can be taken
-        texts.append(engine.read(image, ReadOptions(readers=readers), None).blocks)
-    assert texts[0] == texts[1]
+        blocks = engine.read(image, ReadOptions(readers=readers), None).blocks
+        texts.append([block.text for block in blocks])
+    assert texts[0] == texts[1] != []
     assert set(loaded) == {1, 2}
 
 

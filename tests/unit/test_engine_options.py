@@ -32,16 +32,26 @@ def test_pp_ocr_takes_the_languages_it_reads() -> None:
 
 @pytest.mark.parametrize(
     ("cores", "readers", "threads"),
-    [(2, 1, 2), (2, 2, 1), (1, 4, 1), (4, 3, 2), (6, 1, 6), (6, 2, 4), (16, 3, 8), (16, 16, 1)],
+    [
+        (2, 1, 2),
+        (2, 2, 1),
+        (1, 4, 1),
+        (4, 3, 2),
+        (5, 4, 1),
+        (6, 1, 6),
+        (6, 2, 4),
+        (9, 4, 2),
+        (16, 16, 1),
+    ],
 )
 def test_a_page_has_its_share_of_the_cores(cores: int, readers: int, threads: int) -> None:
     assert threads_for(cores, readers) == threads
 
 
-def test_no_core_is_idle_and_few_kinds_of_readers_are_loaded() -> None:
+def test_few_cores_are_idle_and_few_kinds_of_readers_are_loaded() -> None:
     for cores in range(1, 65):
         threads = [threads_for(cores, readers) for readers in range(1, cores + 1)]
-        assert all(n <= cores and n * r >= cores for r, n in enumerate(threads, start=1))
+        assert all(0.8 <= n * r / cores <= 1.6 for r, n in enumerate(threads, start=1))
         assert len(set(threads)) <= 8
 
 

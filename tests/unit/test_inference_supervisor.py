@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ocr_inference.engine import supervisor as module
-from ocr_inference.engine.host import Child, ChildLost
+from ocr_inference.engine.host import Child
 from ocr_inference.engine.memory import MemoryBound
 from ocr_inference.engine.supervisor import EngineState, EngineSupervisor, RawPage
 from ocr_inference.errors import PublicError
@@ -106,15 +106,22 @@ class TrimmedChild:
         return await self._trim()
 
     def kill(self) -> None:
-        self.lost.set()
+        # Its end is heard of a moment later.
+        asyncio.get_running_loop().call_later(0.01, self.lost.set)
 
 
 class NoRoom(MemoryBound):
+    """Short of memory until the child has trimmed itself."""
+
+    def __init__(self, child: TrimmedChild, trims_well: bool) -> None:
+        super().__init__(None, set, set)
+        self._child, self._trims_well = child, trims_well
+
     def short(self) -> bool:
         return True
 
     def exceeded(self, now: float) -> bool:  # noqa: ARG002
-        return False
+        return not (self._trims_well and self._child.trims)
 
 
 async def silent() -> None:
@@ -125,18 +132,14 @@ async def refusing() -> None:
     raise PublicError(502, "engine_error", "The page failed by an internal error.")
 
 
-async def dying() -> None:
-    raise ChildLost
-
-
 async def well() -> None:
     pass
 
 
-def read_page(child: TrimmedChild) -> tuple[object, EngineSupervisor]:
+def read_page(child: TrimmedChild, trims_well: bool) -> tuple[object, EngineSupervisor]:
     async def scenario() -> tuple[object, EngineSupervisor]:
         engine = supervisor(child, SilentChild)  # type: ignore[arg-type]
-        engine._memory = NoRoom(None, set, set)
+        engine._memory = NoRoom(child, trims_well)
         engine._ready.set()
         page = RawPage(Path("page.bgr"), 1, 1, 200)
         try:
@@ -147,20 +150,19 @@ def read_page(child: TrimmedChild) -> tuple[object, EngineSupervisor]:
     return asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("trim", "replaced"), [(well, False), (refusing, False), (dying, False), (silent, True)]
-)
+@pytest.mark.parametrize(("trim", "why"), [(well, ""), (refusing, "memory"), (silent, "hung")])
 def test_a_page_that_was_read_is_answered_whatever_comes_of_the_trim(
-    monkeypatch: pytest.MonkeyPatch, trim: Callable[[], Awaitable[object]], replaced: bool
+    monkeypatch: pytest.MonkeyPatch, trim: Callable[[], Awaitable[object]], why: str
 ) -> None:
     monkeypatch.setattr(module, "LONGEST_TRIM_S", 0.05)
     child = TrimmedChild(lambda: {"blocks": []}, trim)
-    answer, engine = read_page(child)
+    answer, engine = read_page(child, trims_well=trim is well)
     assert answer == {"blocks": []}
     assert child.trims == 1
-    assert child.lost.is_set() is replaced
-    assert engine.is_ready is not replaced
-    assert (engine._lost_in_call is not None) is replaced
+    assert engine.is_ready is not bool(why)
+    if why:
+        assert engine._why == why
+    assert (engine._lost_in_call is not None) is (why == "hung")
 
 
 def test_a_page_that_the_engine_refused_does_not_cost_the_child_its_memory() -> None:
@@ -168,7 +170,7 @@ def test_a_page_that_the_engine_refused_does_not_cost_the_child_its_memory() -> 
         raise PublicError(422, "unsupported_option", "no")
 
     child = TrimmedChild(refused, well)
-    answer, engine = read_page(child)
+    answer, engine = read_page(child, trims_well=True)
     assert (answer, child.trims, engine.is_ready) == ("unsupported_option", 1, True)
 
 

@@ -18,7 +18,6 @@ the confidences beside them are those of letters, and a box that cannot be inver
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,6 +47,10 @@ _PARAMETERS: dict[str, object] = {
     "EngineConfig.onnxruntime.enable_cpu_mem_arena": False,
     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
 }
+
+
+MOST_IDLE = 0.2
+"""Of the cores: what more threads than cores cost, too."""
 
 
 class PpOcrEngine:
@@ -124,13 +127,14 @@ class PpOcrEngine:
 
 
 def threads_for(cores: int, readers: int) -> int:
-    """All cores for a page that is read alone, else its share, raised to a power of two: few kinds
-    of readers are loaded, and no core is idle. Two engines with one thread each read a fifth more
-    pages on two cores than with two each."""
+    """All cores for a page that is read alone, else its share: a power of two, so that few kinds of
+    readers are loaded, and twice that where too many cores would be idle. Two engines with one
+    thread each read a fifth more pages on two cores than with two each."""
     if readers <= 1:
         return cores
-    share = math.ceil(cores / readers)
-    return min(cores, 1 << (share - 1).bit_length())
+    share = 1 << (max(1, cores // readers).bit_length() - 1)
+    idle = 1 - share * readers / cores
+    return min(cores, 2 * share if idle > MOST_IDLE else share)
 
 
 @contextmanager

@@ -11,8 +11,11 @@ from ocr_inference.engine.registry import MODELS
 
 _MIB = 1024**2
 
-OTHERS_BYTES = 400 * _MIB
-"""The HTTP process, the decode children and the page images."""
+OTHERS_BYTES = 272 * _MIB
+"""The HTTP process and the page images."""
+
+DECODER_BYTES = 64 * _MIB
+"""What each decode child keeps for its next page."""
 
 MOST_WITHOUT_LIMIT = 4
 """Engine children where no memory limit says what is ours: a node of 64 cores has other guests."""
@@ -33,7 +36,7 @@ def pool_size(wanted: int, model: str, cpu_limit: float | None, resident: int) -
     most, limit = cpu_threads(cpu_limit), memory_limit()
     if limit is None:
         most, limit = min(most, MOST_WITHOUT_LIMIT), _physical_memory() // 2
-    room = limit * LARGEST_SHARE - OTHERS_BYTES
+    room = limit * LARGEST_SHARE - OTHERS_BYTES - decoders(cpu_limit) * DECODER_BYTES
     return max(1, min(most, int(room / max(resident + known.page_mib * _MIB, _MIB))))
 
 

@@ -28,8 +28,8 @@ SHORTEST_LOAD_LIMIT_S = 600.0
 LOAD_LIMIT_FACTOR = 4.0
 """A replacement that takes longer than the slowest load so often, hangs: a dead volume or GPU."""
 
-LONGEST_TRIM_S = 10.0
-"""It takes milliseconds."""
+LONGEST_TRIM_S = 2.0
+"""It takes milliseconds, and a page waits for its end."""
 
 PROVEN_S = 60.0
 """A child that was ready this long, or read a page, was worth loading."""
@@ -191,8 +191,8 @@ class EngineSupervisor:
             self._recycle(child)
 
     async def _spare_memory(self, child: Child) -> None:
-        """What a child has kept for its next page is no leak, and is not to cost the child. The
-        page has its answer, whatever comes of this."""
+        """What a child has kept for its next page is no leak, and is not to cost the child. What
+        comes of this is not to cost the page."""
         if not self._memory.short():
             return
         try:
@@ -202,6 +202,7 @@ class EngineSupervisor:
             log.error("the engine is silent and is replaced")
             self._lost_in_call = _now()
             self._replace("hung")
+            await child.lost.wait()
         except ChildLost:
             pass
         except PublicError as error:
