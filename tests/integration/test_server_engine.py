@@ -197,7 +197,7 @@ def test_an_engine_is_not_replaced_for_what_it_keeps_for_the_next_page(
 ) -> None:
     settings = Settings(model="pp-ocr", cache_dir=tmp_path, heartbeat_deadline_s=60)
     page = raw_page(tmp_path, Pillow.open(LETTER).convert("RGB"))
-    # It holds 200 MiB, needs 950 for the page and would keep them.
+    # It holds 90 MiB, needs 800 for the page and would keep them.
     texts, replaced = read_within(600, engine_spawner(settings, "", 1.0), page, 2, monkeypatch)
     assert len(texts) == 2
     assert not replaced

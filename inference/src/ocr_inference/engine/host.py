@@ -43,7 +43,7 @@ TUNABLES = {"engine": _kept(256, 512), "decode": _kept(64, 64)}
 """How a child allocates (glibc's manual, "Memory Allocation Tunables"): in large pages, and what a
 page has needed is kept for the next one. By default every tensor and picture is mapped and given
 back: 200,000 page faults for a page with pp-ocr, and 4.5 s where it takes 3.6 s with these.
-PaddleOCR-VL with tiny models takes a third less, tesseract the same. The peak of pp-ocr is 950 MiB
+PaddleOCR-VL with tiny models takes a third less, tesseract the same. The peak of pp-ocr is 900 MiB
 and not 750; it stays until no page comes (`child.IDLE_S`) or memory is short. A decoder keeps what
 an A4 page needs, which costs 30 ms each time otherwise, and not what the largest does."""
 
